@@ -1,0 +1,56 @@
+"""What must be true of the network, as values: `plan/addresses` makes them, the network workshop makes them true.
+
+A network is a network namespace (router) with one bridge, the gateway's address, a DNS socket and an uplink veth
+to the host. A plug is a container's veth into one router.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """The veth between a router and the host: the host's end is `link`, both ends have an address of a /31."""
+
+    link: str  # "orc0123456789"
+    host_address: str
+    router_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    id: str  # ten hex digits, unique on this machine; nft table "orchestra-<id>"
+    label: str  # "store_default", for people
+    pin: str  # where the namespace is pinned
+    subnet: str  # "10.213.0.0/24"
+    gateway: str  # "10.213.0.1"
+    uplink: Uplink | None  # None: internal
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """One interface of a container in one network."""
+
+    container: str  # for people
+    net_pin: str  # the container's network namespace
+    router: str  # Router.pin
+    interface: str  # name inside: "eth0"
+    port: str  # name of the bridge's end inside of the router: "v" and the address in hex
+    address: str  # "10.213.0.5"
+    prefix: int  # 24
+    mac: str
+    gateway: str | None  # default route through this plug; None: another plug has it
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A host port that leads to a container. `host_ip` "" means all addresses, IPv4 and IPv6."""
+
+    owner: str  # "store/web", for the error when somebody else wants the port
+    host_ip: str
+    host_port: int
+    protocol: str  # tcp, udp
+    router: str  # Router.id through which it goes
+    address: str
+    port: int

@@ -1,0 +1,260 @@
+"""The stack as values: what `parse` makes of a file and everything else works from.
+
+Frozen, complete and typed: defaults are filled in, durations are seconds (float), sizes are bytes (int), paths are
+absolute. The terms and the defaults are those of the Compose Specification (compose-spec, 05-services.md and
+neighbours); what is ours says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+RestartPolicy = Literal["no", "always", "on-failure", "unless-stopped"]
+Protocol = Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """`depends_on`: what must be true of another service before this one starts."""
+
+    service: str
+    condition: Condition = "service_started"
+    required: bool = True
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExecProbe:
+    """`test:`; `args` is what runs inside of the container (CMD-SHELL already turned into /bin/sh -c)."""
+
+    args: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProbe:
+    """`http:` (ours). Asked from within the container's network namespace, without a process in it."""
+
+    host: str  # "" means the container itself (127.0.0.1)
+    port: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TcpProbe:
+    """`tcp:` (ours). A connection that is accepted counts as success."""
+
+    host: str
+    port: int
+
+
+Probe = ExecProbe | HttpProbe | TcpProbe
+
+
+@dataclass(frozen=True, slots=True)
+class Healthcheck:
+    """Times in seconds; defaults as moby's: 30, 30, 0, 5, three retries."""
+
+    probe: Probe
+    interval: float = 30.0
+    timeout: float = 30.0
+    start_period: float = 0.0
+    start_interval: float = 5.0
+    retries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """`restart`, or `deploy.restart_policy` which wins over it. `attempts` None: without end."""
+
+    policy: RestartPolicy = "no"
+    attempts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A published port. `published` is a first and last host port; None asks for any free one."""
+
+    target: int
+    published: tuple[int, int] | None
+    host_ip: str = ""  # "" means every address: 0.0.0.0 and ::
+    protocol: Protocol = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One entry of `volumes` or `tmpfs`. For `volume`, `source` is the key at the top level, "" if anonymous."""
+
+    type: Literal["bind", "volume", "tmpfs"]
+    target: str
+    source: str = ""
+    read_only: bool = False
+    create_host_path: bool = True
+    propagation: str = "rprivate"
+    nocopy: bool = False
+    subpath: str = ""
+    size: int | None = None  # bytes, tmpfs only
+    mode: int | None = None  # tmpfs only
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A service's membership of a network."""
+
+    network: str  # key at the top level
+    aliases: tuple[str, ...] = ()
+    ipv4_address: str | None = None
+    mac_address: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A secret or config that a service may read: where, whose, which mode."""
+
+    source: str  # key at the top level
+    target: str  # absolute path inside
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o444
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Resource limits. None: not limited (pids has a default in `plan/launch`)."""
+
+    cpus: float | None = None
+    cpu_shares: int | None = None
+    cpuset: str | None = None
+    memory: int | None = None
+    memory_reservation: int | None = None
+    memory_swap: int | None = None  # memory plus swap, -1 without limit
+    pids: int | None = None  # -1 without limit
+
+
+@dataclass(frozen=True, slots=True)
+class Ulimit:
+    name: str  # "nofile"
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """Bounded by default: three files of 10 MiB. driver `none` keeps nothing."""
+
+    driver: Literal["json-file", "local", "none"] = "json-file"
+    max_size: int = 10 * 1024 * 1024
+    max_file: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HostRoot:
+    """`rootfs: host` (ours): the host's /usr and the running Python, read-only."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirRoot:
+    """`rootfs: ./dir` (ours): a directory as the lowest, read-only layer."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    no_new_privileges: bool = True
+    seccomp: str = "default"  # "default", "unconfined", or the absolute path of a profile in OCI JSON
+    cap_add: tuple[str, ...] = ()  # upper case, without CAP_; "ALL" is possible
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    name: str
+    rootfs: HostRoot | DirRoot
+    config_hash: str  # changes exactly when the container has to be replaced
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str = "/"
+    user: str = ""  # "", "1000", "1000:1000", "name", "name:group"
+    group_add: tuple[str, ...] = ()
+    hostname: str = ""  # "" means the service's name
+    container_name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    scale: int = 1
+    init: bool = False
+    tty: bool = False
+    stdin_open: bool = False
+    attach: bool = True  # part of the output of `up`
+    stop_signal: str = "SIGTERM"
+    stop_grace_period: float = 10.0
+    restart: Restart = Restart()
+    depends_on: tuple[Dependency, ...] = ()  # includes those that network_mode: service:x implies
+    healthcheck: Healthcheck | None = None
+    on_unhealthy: Literal["none", "restart"] = "none"  # ours
+    network_mode: str = ""  # "" (use `networks`), "none", "host", "service:x"
+    networks: tuple[Join, ...] = ()
+    ports: tuple[Port, ...] = ()
+    expose: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
+    extra_hosts: tuple[tuple[str, str], ...] = ()  # (name, address or "host-gateway")
+    mounts: tuple[Mount, ...] = ()
+    secrets: tuple[Grant, ...] = ()
+    configs: tuple[Grant, ...] = ()
+    read_only: bool = False
+    shm_size: int = 64 * 1024 * 1024
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    ulimits: tuple[Ulimit, ...] = ()
+    oom_score_adj: int | None = None
+    security: Security = Security()
+    limits: Limits = Limits()
+    logging: Logging = Logging()
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    key: str
+    name: str  # "store_default"
+    internal: bool = False
+    external: bool = False
+    subnet: str | None = None
+    gateway: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    key: str
+    name: str  # "store_accounts-db"
+    external: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A top-level secret or config: a file to read when a container starts, or the bytes themselves."""
+
+    key: str
+    file: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What a person asked for: the active services of one project and what they use."""
+
+    name: str
+    directory: str  # absolute; the project folder
+    files: tuple[str, ...]
+    services: Mapping[str, Service]
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    secrets: Mapping[str, FileSource] = field(default_factory=dict)
+    configs: Mapping[str, FileSource] = field(default_factory=dict)
+    disabled: frozenset[str] = frozenset()  # services that exist in the file but whose profiles are off
