@@ -1,0 +1,315 @@
+"""Facts in, plan out: what should happen next so that what is so becomes what is wanted.
+
+One look decides at most one step for each container. Order between services is a hold that a later look lifts;
+there is no second engine for waiting. Nothing here does I/O, and time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..stack.model import Dependency, Service
+from .facts import Facts, Seen, Target, Wanted
+from .phase import Phase, delay_before, due_at, phase_of
+from .steps import (
+    ContainerStep,
+    DropNetwork,
+    DropVolume,
+    Groundwork,
+    Hold,
+    Kill,
+    Launch,
+    Make,
+    MakeNetwork,
+    MakeVolume,
+    Plan,
+    Remove,
+    Stop,
+)
+
+RUNS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.HEALTHY, Phase.UNHEALTHY})
+OVER = frozenset({Phase.FINISHED, Phase.GAVE_UP})
+
+
+def reconcile(wanted: Wanted, facts: Facts, now: float) -> Plan:
+    """What to do next, why nothing is done for the rest, and when to look again."""
+    look = _Look(wanted, facts, now)
+    groundwork = tuple(look.groundwork())
+    steps: list[ContainerStep] = []
+    holds: list[Hold] = []
+    for name in sorted({*wanted.targets, *facts.containers}):
+        decided = look.decide(name)
+        if isinstance(decided, Hold):
+            holds.append(decided)
+        elif decided is not None:
+            steps.append(decided)
+    return Plan(groundwork, tuple(steps), tuple(holds), look.again)
+
+
+class _Look:
+    """One look at the world; its only changing attribute is the earliest time worth another look."""
+
+    def __init__(self, wanted: Wanted, facts: Facts, now: float) -> None:
+        self.wanted = wanted
+        self.facts = facts
+        self.now = now
+        self.again: float | None = None
+        self.phases = {
+            name: phase_of(target, facts.containers.get(name), now) for name, target in wanted.targets.items()
+        }
+        self.replicas = _by_service(wanted.targets)
+
+    def later(self, at: float) -> None:
+        wait = max(0.0, at - self.now)
+        self.again = wait if self.again is None else min(self.again, wait)
+
+    # Networks and volumes
+
+    def groundwork(self) -> Iterator[Groundwork]:
+        for key, network in self.wanted.networks.items():
+            if key not in self.facts.networks and self._network_idle(key):
+                yield MakeNetwork(network, "it does not exist")
+        for volume in self.wanted.volumes.values():
+            if volume.name not in self.facts.volumes and self._rested(volume.name):
+                yield MakeVolume(volume, "it does not exist")
+        for key, network in self.facts.networks.items():
+            changed = key in self.wanted.networks and self.wanted.networks[key] != network
+            gone = key not in self.wanted.networks
+            if (gone or changed) and self._network_idle(key) and not self._network_used(key):
+                yield DropNetwork(network, "its definition changed" if changed else "no service uses it any more")
+        kept = {volume.name for volume in self.wanted.volumes.values()}
+        for name in sorted(self.wanted.discard_volumes & self.facts.volumes - kept):
+            if not self.facts.containers:
+                yield DropVolume(name, "down --volumes")
+
+    def _network_idle(self, key: str) -> bool:
+        return key not in self.facts.busy_networks and self._rested(key)
+
+    def _network_used(self, key: str) -> bool:
+        return any(
+            key == join.network
+            for seen in self.facts.containers.values()
+            if seen.made or seen.busy
+            for join in seen.service.networks
+        )
+
+    def _rested(self, thing: str) -> bool:
+        since, times = self.facts.troubles.get(thing, (0.0, 0))
+        return self._pause_over(since, times)
+
+    def _pause_over(self, since: float, times: int) -> bool:
+        if not times:
+            return True
+        at = since + max(1.0, delay_before(times))
+        if self.now < at:
+            self.later(at)
+            return False
+        return True
+
+    # Containers
+
+    def decide(self, name: str) -> ContainerStep | Hold | None:
+        seen = self.facts.containers.get(name)
+        target = self.wanted.targets.get(name)
+        if seen is not None and seen.busy:
+            return Hold(name, "a step is under way")
+        if target is None:
+            assert seen is not None
+            return self._leave(name, seen)
+        if seen is None or not seen.made:
+            return self._make(name, target, seen)
+        phase = self.phases[name]
+        if phase is Phase.OUTDATED:
+            return self._stop(name, seen, _why_outdated(target, seen), target.grace)
+        if phase is Phase.UNHEALTHY and target.service.on_unhealthy == "restart":
+            return self._stop(name, seen, f"it is unhealthy ({seen.health_text})", target.grace)
+        if not seen.alive and seen.service.config_hash != target.service.config_hash:
+            return Remove(name, "its configuration changed")
+        if not seen.alive and self._stale_network(seen.service):
+            return Remove(name, "its network changed")
+        if phase is Phase.BACKING_OFF:
+            return self._back_off(name, seen)
+        if phase in (Phase.CREATED, Phase.DUE):
+            return self._start(name, target, seen, phase)
+        return None
+
+    def _leave(self, name: str, seen: Seen) -> ContainerStep | Hold:
+        if seen.alive:
+            return self._stop(name, seen, "it is not wanted any more", self.wanted.leaving_grace)
+        return Remove(name, "it is not wanted any more")
+
+    def _make(self, name: str, target: Target, seen: Seen | None) -> ContainerStep | Hold | None:
+        if target.stopped:
+            return None
+        if seen is not None and not self._pause_over(seen.trouble_at, seen.troubles):
+            return Hold(name, f"could not be made: {seen.trouble}", hopeless=True)
+        for join in target.service.networks:
+            network = self.wanted.networks.get(join.network)
+            if network is not None and self.facts.networks.get(join.network) != network:
+                return Hold(name, f"network {network.name} is not there yet")
+        for mount in target.service.mounts:
+            volume = self.wanted.volumes.get(mount.source) if mount.type == "volume" else None
+            if volume is not None and volume.name not in self.facts.volumes:
+                return Hold(name, f"volume {volume.name} is not there yet")
+        if provider := self._provider_missing(target.service):
+            return Hold(name, f"the network of {provider} is not there yet")
+        return Make(name, "it does not exist")
+
+    def _provider_missing(self, service: Service) -> str | None:
+        if not service.network_mode.startswith("service:"):
+            return None
+        provider = service.network_mode.removeprefix("service:")
+        made = [seen.made for name in self.replicas.get(provider, ()) if (seen := self.facts.containers.get(name))]
+        return None if any(made) else provider
+
+    def _stale_network(self, service: Service) -> bool:
+        return any(
+            join.network in self.wanted.networks
+            and join.network in self.facts.networks
+            and self.facts.networks[join.network] != self.wanted.networks[join.network]
+            for join in service.networks
+        )
+
+    def _stop(self, name: str, seen: Seen, cause: str, grace: float | None) -> ContainerStep | Hold:
+        if seen.killed:
+            return Hold(name, "killed, its processes are ending")
+        allowed = seen.service.stop_grace_period if grace is None else grace
+        if seen.asked_to_stop is None:
+            if dependents := self._still_leaning_on(name, seen):
+                return Hold(name, f"stops after {' and '.join(dependents)}")
+            return Stop(name, allowed, cause)
+        end = seen.asked_to_stop + allowed
+        if self.now < end:
+            self.later(end)
+            return Hold(name, f"asked to stop, has {end - self.now:.1f} s left")
+        return Kill(name, f"it did not stop within {allowed:g} s")
+
+    def _still_leaning_on(self, name: str, seen: Seen) -> list[str]:
+        """Running containers that depend on this one and are to stop as well: they go first."""
+        return sorted(
+            other
+            for other, its in self.facts.containers.items()
+            if other != name
+            and its.alive
+            and any(needed.service == seen.service.name for needed in its.service.depends_on)
+            and its.service.name != seen.service.name
+            and self._is_leaving(other)
+        )
+
+    def _is_leaving(self, name: str) -> bool:
+        return name not in self.wanted.targets or self.phases[name] is Phase.OUTDATED
+
+    def _back_off(self, name: str, seen: Seen) -> Hold:
+        assert seen.run is not None
+        at = due_at(seen, seen.run)
+        self.later(at)
+        return Hold(name, f"restarting in {at - self.now:.1f} s ({ordinal(seen.restarts + 1)})")
+
+    def _start(self, name: str, target: Target, seen: Seen, phase: Phase) -> ContainerStep | Hold:
+        for dependency in target.service.depends_on:
+            # A crashed service comes back whatever became of its dependencies meanwhile, as with docker.
+            if phase is not Phase.DUE and (hold := self._held_by(name, dependency)):
+                return hold
+        if provider := self._provider_missing(target.service):
+            return Hold(name, f"the network of {provider} is not there yet")
+        return Launch(name, _why_launch(target, seen, phase))
+
+    def _held_by(self, name: str, dependency: Dependency) -> Hold | None:
+        for other in self.replicas.get(dependency.service, ()):
+            reason, hopeless = self._unmet(other, dependency.condition)
+            if reason is None or (hopeless and not dependency.required):
+                continue
+            return Hold(name, f"{dependency.service} {reason}", hopeless)
+        return None
+
+    def _unmet(self, other: str, condition: str) -> tuple[str | None, bool]:
+        """Why the condition does not hold for this container, and whether it ever may without help."""
+        phase = self.phases[other]
+        target = self.wanted.targets[other]
+        seen = self.facts.containers.get(other)
+        run = seen.run if seen else None
+        current = run is not None and run.epoch >= target.epoch and run.config == target.service.config_hash
+        if phase is Phase.STOPPED:
+            return "is stopped", True
+        if phase is Phase.ABSENT and seen is not None and seen.trouble:
+            return f"could not be made: {seen.trouble}", True
+        if not current or run is None:
+            return "is not started yet", False
+        if run.trouble and phase in OVER:
+            return f"could not be started: {run.trouble}", True
+        if condition == "service_completed_successfully":
+            return _unmet_completion(phase, target, run.code)
+        if condition == "service_started":
+            return None, False
+        return _unmet_health(phase, seen.health_text if seen else "", run.code)
+
+
+def _unmet_completion(phase: Phase, target: Target, code: int | None) -> tuple[str | None, bool]:
+    if phase in RUNS or phase is Phase.OUTDATED:
+        return "has not completed yet", False
+    if code == 0:
+        return None, False
+    return f"did not complete successfully (exit code {code})", phase in OVER
+
+
+def _unmet_health(phase: Phase, said: str, code: int | None) -> tuple[str | None, bool]:
+    if phase in (Phase.HEALTHY, Phase.RUNNING):
+        return None, False
+    if phase is Phase.UNHEALTHY:
+        return f"is unhealthy ({said})" if said else "is unhealthy", True
+    if phase in OVER:
+        return f"has ended (exit code {code})", True
+    return f"is not healthy yet ({phase.value})", False
+
+
+def _why_outdated(target: Target, seen: Seen) -> str:
+    if target.stopped:
+        return "asked to"
+    if seen.service.config_hash != target.service.config_hash:
+        return "its configuration changed"
+    return "a restart was asked for"
+
+
+def _why_launch(target: Target, seen: Seen, phase: Phase) -> str:
+    if seen.run is None:
+        return "it does not run"
+    if phase is Phase.DUE:
+        return f"it ended ({how_it_ended(seen)}), restart: {target.service.restart.policy}"
+    return "asked to"
+
+
+def how_it_ended(seen: Seen) -> str:
+    """In words, "" while nothing has ended."""
+    run = seen.run
+    if run is None or run.alive:
+        return ""
+    if run.trouble:
+        return run.trouble
+    if run.oom:
+        return "out of memory"
+    if run.signal is not None:
+        return f"killed by {signal_name(run.signal)}"
+    return "exit code unknown" if run.code is None else f"exit code {run.code}"
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9 (signal(7)); a plain number for what has no name."""
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def ordinal(number: int) -> str:
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _by_service(targets: Mapping[str, Target]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, target in sorted(targets.items()):
+        if not target.oneoff:
+            found.setdefault(target.service.name, []).append(name)
+    return found
