@@ -5,7 +5,7 @@ the container is wanted, so that a restart or a replacement finds everything as 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 
 from ..errors import OrchestraError
 from ..stack.model import Join, Service
@@ -54,7 +54,7 @@ def _check_fixed(network: ipaddress.IPv4Network | ipaddress.IPv6Network, gateway
         seen[address] = name
 
 
-def _free(network: ipaddress.IPv4Network | ipaddress.IPv6Network, taken: set[str]) -> Iterable[str]:
+def _free(network: ipaddress.IPv4Network | ipaddress.IPv6Network, taken: set[str]) -> Iterator[str]:
     first = int(network.network_address) + FIRST_HOST
     last = int(network.broadcast_address) - 1
     return (text for number in range(first, last + 1) if (text := str(ipaddress.ip_address(number))) not in taken)
