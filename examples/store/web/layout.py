@@ -81,7 +81,7 @@ def _links(visitor: Visitor) -> Html:
         '<form method="post" action="/sign-out">{token}<button class="quiet">Sign out{name}</button></form>',
         count=html(' <span class="count">{n}</span>', n=visitor.in_cart) if visitor.in_cart else "",
         token=hidden(form_token=visitor.form_token),
-        name=html('<span class="name"> {name}</span>', name=visitor.name) if visitor.name else "",
+        name=html('<span class="name">{name}</span>', name=visitor.name) if visitor.name else "",
     )
 
 

@@ -132,7 +132,8 @@ def _cart_line(line: dict[str, Any], form_token: str) -> Html:
         '<li class="glaze-{glaze}"><a class="picture" href="/products/{url}" tabindex="-1">{picture}</a>'
         '<div><a href="/products/{url}">{name}</a><p>{price} each</p></div>'
         '<form method="post" action="/cart/set">{fields}<label class="unseen" for="n-{sku}">'
-        'Quantity of {name}</label><input id="n-{sku}" name="quantity" type="number" min="0" max="99" value="{quantity}" required>'
+        'Quantity of {name}</label><input id="n-{sku}" name="quantity" type="number" min="0" max="99"'
+        ' value="{quantity}" required>'
         '<button class="quiet">Update</button></form>{remove}<strong class="sum">{sum}</strong></li>',
         glaze=item["glaze"], url=quote(sku), picture=picture(item), name=item["name"],
         price=money(item["price_cents"]), fields=fields, sku=sku, quantity=line["quantity"], remove=remove,

@@ -115,14 +115,14 @@ def _pot(pot: Pot) -> Html:
     return html(
         '<defs><clipPath id="{id}"><path d="{outline}"/><ellipse cx="{middle}" cy="{top}" rx="{rim}" ry="{tilt}"/>'
         "</clipPath>{light}</defs>"
-        '<ellipse cx="{middle}" cy="{floor}" rx="{shadow}" ry="{shadow_tilt}" fill="#000" opacity=".16"/>'
+        '<ellipse cx="{middle}" cy="{floor}" rx="{shadow}" ry="{shadow_tilt}" fill="url(#{id}-shadow)"/>'
         '{handles}<g clip-path="url(#{id})"><path d="{outline}" fill="{colour}"/>{pattern}'
         '<path d="{outline}" fill="url(#{id}-light)"/></g>'
         '<ellipse cx="{middle}" cy="{top}" rx="{rim}" ry="{tilt}" fill="{bright}"/>'
         '<ellipse cx="{middle}" cy="{inner_top}" rx="{inner}" ry="{inner_tilt}" fill="{dark}"/>',
         id=pot.name, outline=outline, middle=SIZE / 2, top=f"{pot.top:.1f}", floor=FLOOR + 1,
         rim=f"{rim:.1f}", tilt=f"{rim * TILT:.1f}", light=_light(pot),
-        shadow=f"{foot * 1.25 + 12:.1f}", shadow_tilt=f"{foot * TILT * 0.7 + 6:.1f}",
+        shadow=f"{foot * 1.3 + 20:.1f}", shadow_tilt=f"{foot * TILT * 0.8 + 9:.1f}",
         handles=_handles(pot), pattern=list(_pattern(pot)),
         colour=pot.glaze[1], bright=pot.glaze[0], dark=pot.glaze[2],
         inner=f"{rim * 0.92:.1f}", inner_top=f"{pot.top + rim * 0.015:.1f}", inner_tilt=f"{rim * TILT * 0.84:.1f}",
@@ -130,11 +130,15 @@ def _pot(pot: Pot) -> Html:
 
 
 def _light(pot: Pot) -> Html:
-    """Light from the left, shade on the right: what makes it round."""
+    """Light from the left and shade on the right make it round; the shadow puts it on the floor."""
     return html(
         '<linearGradient id="{id}-light"><stop offset="0" stop-color="#000" stop-opacity=".22"/>'
-        '<stop offset=".22" stop-color="#fff" stop-opacity=".34"/><stop offset=".45" stop-color="#fff"'
-        ' stop-opacity="0"/><stop offset="1" stop-color="#000" stop-opacity=".42"/></linearGradient>',
+        '<stop offset=".1" stop-color="#000" stop-opacity="0"/><stop offset=".27" stop-color="#fff"'
+        ' stop-opacity=".3"/><stop offset=".48" stop-color="#fff" stop-opacity="0"/>'
+        '<stop offset=".62" stop-color="#000" stop-opacity=".05"/>'
+        '<stop offset="1" stop-color="#000" stop-opacity=".45"/></linearGradient>'
+        '<radialGradient id="{id}-shadow"><stop offset=".4" stop-color="#000" stop-opacity=".32"/>'
+        '<stop offset="1" stop-color="#000" stop-opacity="0"/></radialGradient>',
         id=pot.name,
     )
 
@@ -147,7 +151,8 @@ def _handles(pot: Pot) -> list[Html]:
 
 def _handle(pot: Pot, side: int, first: float, last: float) -> Html:
     start, end = pot.top + first * pot.height, pot.top + last * pot.height
-    out = SIZE / 2 + side * (pot.width / 2 + pot.height * 0.2)
+    reach = 0.04 if pot.form == "amphora" else 0.2
+    out = SIZE / 2 + side * (pot.width / 2 + pot.height * reach)
     path = (
         f"M {SIZE / 2 + side * (pot.radius(first) - 3):.1f} {start:.1f} "
         f"C {out:.1f} {start - pot.height * 0.04:.1f} {out:.1f} {end:.1f} "
@@ -157,7 +162,7 @@ def _handle(pot: Pot, side: int, first: float, last: float) -> Html:
         '<g fill="none" stroke-linecap="round"><path d="{path}" stroke="{dark}" stroke-width="{wide}"/>'
         '<path d="{path}" stroke="{colour}" stroke-width="{narrow}"/></g>',
         path=path, dark=pot.glaze[2], colour=pot.glaze[1],
-        wide=f"{4 + pot.height * 0.05:.1f}", narrow=f"{1 + pot.height * 0.04:.1f}",
+        wide=f"{3 + pot.height * 0.045:.1f}", narrow=f"{1 + pot.height * 0.045:.1f}",
     )  # fmt: skip
 
 
