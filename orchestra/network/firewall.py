@@ -1,0 +1,132 @@
+"""The host's nft table of one router: `orchestra-<id>`, family ip. Deleting it takes back everything.
+
+What it says, hook by hook, with L for the uplink and S for the subnet:
+
+- early (raw): nothing from elsewhere claims a loopback address, which `route_localnet` would otherwise let in
+  (CVE-2020-8558); nobody but L leads to S, so a neighbour who adds a route gets nowhere, nor does another network;
+  nothing comes out of L under a foreign address.
+- arriving, made-here (nat): a connection to a published port of this machine goes to the container.
+- leaving (nat): traffic of S leaves under the address of the link it takes, which also leads the answers of a
+  container that calls its own network's published port back the way they must go; what comes from 127.0.0.1 does so
+  under L's address.
+- passing (filter): into S go answers and what was published; out of S goes everything.
+- entering (filter): a container reaches nothing that listens on the host, except what `allow_host` opens.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from orchestra.errors import OrchestraError
+from orchestra.network import nft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from orchestra.network.netlink import Channel, Request
+    from orchestra.plan.wiring import Publication, Router, Uplink
+
+_RAW, _DNAT, _FILTER, _SNAT = -300, -100, 0, 100
+
+_CHAINS = {
+    "published": None,
+    "host": None,
+    "early": nft.Hook("filter", nft.PREROUTING, _RAW),
+    "arriving": nft.Hook("nat", nft.PREROUTING, _DNAT),
+    "made-here": nft.Hook("nat", nft.OUTPUT, _DNAT),
+    "leaving": nft.Hook("nat", nft.POSTROUTING, _SNAT),
+    "passing": nft.Hook("filter", nft.FORWARD, _FILTER),
+    "entering": nft.Hook("filter", nft.INPUT, _FILTER),
+}
+
+
+def table_of(router_id: str) -> str:
+    return f"orchestra-{router_id}"
+
+
+def ensure_table(channel: Channel, router: Router, uplink: Uplink) -> None:
+    """The table with its fixed rules. What is published and opened stays as it is."""
+    table = table_of(router.id)
+    requests = [nft.new_table(table)]
+    requests += [nft.new_chain(table, name, hook) for name, hook in _CHAINS.items()]
+    requests += [nft.flush_chain(table, name) for name, hook in _CHAINS.items() if hook is not None]
+    requests += [nft.add_rule(table, chain, rule) for chain, rule in _rules(router.subnet, uplink)]
+    nft.commit(channel, requests)
+
+
+def _rules(subnet: str, uplink: Uplink) -> Iterator[tuple[str, bytes]]:
+    link = uplink.link
+    accept, drop = nft.verdict(nft.ACCEPT), nft.verdict(nft.DROP)
+    into, out_of = nft.leaves_by(link), nft.comes_by(link)
+    to_published = nft.to_this_machine() + nft.verdict(nft.JUMP, "published")
+
+    yield "early", nft.comes_by("lo", wanted=False) + nft.destination("127.0.0.0/8") + drop
+    yield "early", nft.comes_by(link, wanted=False) + nft.destination(subnet) + drop
+    yield "early", nft.comes_by(link, wanted=False) + nft.source(subnet) + drop
+    ours = nft.source(subnet, wanted=False) + nft.source(uplink.router_address, wanted=False)
+    yield "early", out_of + ours + drop
+
+    yield "arriving", to_published
+    yield "made-here", to_published
+
+    yield "leaving", nft.source(subnet) + nft.masquerade()
+    yield "leaving", into + nft.source("127.0.0.0/8") + nft.masquerade()
+
+    yield "passing", into + nft.answers() + accept
+    yield "passing", into + nft.translated() + accept
+    yield "passing", into + drop
+
+    yield "entering", nft.comes_by(link, wanted=False) + accept
+    yield "entering", nft.answers() + accept
+    yield "entering", nft.ping() + accept
+    yield "entering", nft.destination(uplink.host_address) + nft.verdict(nft.JUMP, "host")
+    yield "entering", nft.refuse()
+
+
+def publish(channel: Channel, router: Router, publications: Sequence[Publication]) -> None:
+    """Replace what the router publishes, in one transaction."""
+    if router.uplink is None:
+        if publications:
+            first = publications[0]
+            raise OrchestraError(
+                f"cannot publish port {first.host_port} of {first.owner}: network {router.label} is internal",
+                "publish through a network that is not internal",
+            )
+        return
+    table = table_of(router.id)
+    added = [nft.add_rule(table, "published", rule) for rule in _published(publications)]
+    nft.commit(channel, [nft.flush_chain(table, "published"), *added])
+
+
+def _published(publications: Sequence[Publication]) -> Iterator[bytes]:
+    def port(publication: Publication) -> tuple[str, str, int]:
+        return publication.protocol, publication.host_ip, publication.host_port
+
+    # A host address of its own before all addresses: the special case would else never be asked.
+    ordered = sorted(publications, key=lambda p: (p.host_ip in _EVERYWHERE, port(p), p.address, p.port))
+    for (protocol, host_ip, host_port), replicas in itertools.groupby(ordered, key=port):
+        if ":" in host_ip:
+            continue  # IPv6 comes by the held socket
+        match = b"" if host_ip in _EVERYWHERE else nft.destination(host_ip)
+        match += nft.destination_port(protocol, host_port)
+        yield from (match + rule for rule in _balanced(list(replicas)))
+
+
+_EVERYWHERE = ("", "0.0.0.0")
+
+
+def _balanced(replicas: Sequence[Publication]) -> Iterator[bytes]:
+    """One in n to the first, one in n-1 of the rest to the second, and what remains to the last."""
+    for position, replica in enumerate(replicas):
+        left = len(replicas) - position
+        chance = nft.one_in(left) if left > 1 else b""
+        yield chance + nft.translate_to(replica.address, replica.port)
+
+
+def open_host(channel: Channel, router: Router, containers: Iterable[str]) -> None:
+    """Which containers (by address) may reach what listens on the host, at the uplink's host address."""
+    table = table_of(router.id)
+    rules = [nft.source(address) + nft.verdict(nft.ACCEPT) for address in sorted(set(containers))]
+    added: list[Request] = [nft.add_rule(table, "host", rule) for rule in rules]
+    nft.commit(channel, [nft.flush_chain(table, "host"), *added])

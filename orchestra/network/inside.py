@@ -1,0 +1,117 @@
+"""Being inside another network namespace, without a fork.
+
+A network namespace belongs to a thread, not to a process: a thread of its own enters (`setns(2)`), does what is to be
+done and ends. A socket that it opens stays in the namespace in which it was made, whoever uses it afterwards. No
+thread ever has to find its way back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestra.errors import OrchestraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
+
+_CLONE_NEWNET = 0x40000000
+_MS_BIND = 0x1000
+_MNT_DETACH = 2
+
+# Own handle: argtypes are set on it, and errno is kept for each thread.
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
+_libc.unshare.argtypes = (ctypes.c_int,)
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+
+
+def on_own_thread(work: Callable[[], Result]) -> Result:
+    """The work's result, or what it raised, from a thread that lives for this work only."""
+    results: list[Result] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as failure:  # noqa: BLE001 - raised again in the thread that asked
+            failures.append(failure)
+
+    thread = threading.Thread(target=run, name="netns", daemon=True)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+def enter(pin: str) -> None:
+    """Move this thread (which must be one of `on_own_thread`) into the pinned namespace."""
+    fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _call(pin, _libc.setns, fd, _CLONE_NEWNET)
+    finally:
+        os.close(fd)
+
+
+def inside(pin: str, work: Callable[[], Result]) -> Result:
+    def entered() -> Result:
+        try:
+            enter(pin)
+        except OSError as refusal:
+            raise OrchestraError(f"cannot enter the network namespace {pin}: {refusal.strerror}") from refusal
+        return work()
+
+    return on_own_thread(entered)
+
+
+def socket_in(pin: str, family: int, kind: int, proto: int = 0) -> socket.socket:
+    """A socket of the pinned namespace, for use from anywhere."""
+    return inside(pin, lambda: socket.socket(family, kind | socket.SOCK_CLOEXEC, proto))
+
+
+def is_pinned(pin: str) -> bool:
+    """Whether a namespace is mounted there; a plain file is what a reboot or a crash leaves."""
+    try:
+        here = os.stat(pin)
+        folder = os.stat(os.path.dirname(pin))
+    except FileNotFoundError:
+        return False
+    return here.st_dev != folder.st_dev
+
+
+def pin_new_namespace(pin: str) -> None:
+    """A new network namespace, kept alive by a bind mount (`network_namespaces(7)`)."""
+    os.makedirs(os.path.dirname(pin), mode=0o700, exist_ok=True)
+    os.close(os.open(pin, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0))
+
+    def make() -> None:
+        _call(pin, _libc.unshare, _CLONE_NEWNET)
+        _call(pin, _libc.mount, b"/proc/thread-self/ns/net", os.fsencode(pin), None, _MS_BIND, None)
+
+    try:
+        on_own_thread(make)
+    except OSError as refusal:
+        raise OrchestraError(
+            f"cannot make a network namespace at {pin}: {refusal.strerror}", "run orchestra as root"
+        ) from refusal
+
+
+def unpin(pin: str) -> None:
+    """Let the namespace go. Whatever lies at the path goes too, mounted or not, mounted twice or not."""
+    while is_pinned(pin):
+        _call(pin, _libc.umount2, os.fsencode(pin), _MNT_DETACH)
+    if os.path.lexists(pin):
+        os.unlink(pin)
+
+
+def _call(name: str, function: Callable[..., int], *arguments: object) -> None:
+    if function(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), name)

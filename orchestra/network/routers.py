@@ -1,0 +1,228 @@
+"""Routers: a network namespace with a bridge, the gateway's address and an uplink to the host.
+
+`ensure_router` says what must be true and may be said at any time: a second time it does nothing, and after somebody
+deleted a part it makes that part again. Steps are ordered so that an interruption anywhere leaves something which
+`ensure_router` completes and `remove_router` removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from orchestra.errors import OrchestraError
+from orchestra.network import firewall, foreign, links, nft
+from orchestra.network.inside import inside, is_pinned, pin_new_namespace, unpin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestra.plan.wiring import Publication, Router, Uplink
+
+BRIDGE = "br0"
+_UPLINK_INSIDE = "up0"
+_UPLINK_PREFIX = 31
+
+# Written on entering, before there is a link that would pick up something else.
+_ROUTER_SETTINGS = {
+    "net/ipv6/conf/all/disable_ipv6": "1",  # IPv6 comes by the held ports only
+    "net/ipv4/conf/all/rp_filter": "1",  # a container cannot send under an address of elsewhere
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/default/send_redirects": "0",
+    # Traffic between containers is bridged, it need not run through the hooks of iptables.
+    "net/bridge/bridge-nf-call-iptables": "0",
+    "net/bridge/bridge-nf-call-ip6tables": "0",
+    "net/bridge/bridge-nf-call-arptables": "0",
+}
+
+
+def ensure_router(router: Router) -> list[str]:
+    """Make the router be there, whole. What a person should know about it comes back as sentences.
+
+    What `set_publications` and `allow_host` said is kept while the table lives, but not made again.
+    """
+    if not is_pinned(router.pin):
+        unpin(router.pin)
+        pin_new_namespace(router.pin)
+    inside(router.pin, lambda: _ensure_bridge(router))
+    if router.uplink is None:
+        return []
+    notices = _ensure_forwarding()
+    with nft.nfnetlink() as channel:
+        # Before there is a way in or out.
+        firewall.ensure_table(channel, router, router.uplink)
+        _ensure_uplink(router, router.uplink)
+        return notices + foreign.ensure_forward_accept(channel, router, router.uplink)
+
+
+def _ensure_bridge(router: Router) -> None:
+    for setting, value in _ROUTER_SETTINGS.items():
+        with contextlib.suppress(FileNotFoundError):
+            _set(setting, value)
+    prefix = int(router.subnet.partition("/")[2])
+    with links.rtnetlink() as channel:
+        channel.perform([links.new_bridge(BRIDGE, links.mac_of(router.gateway)), links.link_up(1, "lo")])
+        bridge = _index(BRIDGE, router)
+        channel.perform([links.link_up(bridge, BRIDGE), links.address(bridge, BRIDGE, router.gateway, prefix)])
+
+
+def _ensure_uplink(router: Router, uplink: Uplink) -> None:
+    with links.rtnetlink() as channel:
+        if not _is_whole(router, uplink):
+            channel.perform([links.delete_link(uplink.link)])
+            inside(router.pin, lambda: _delete_inside(_UPLINK_INSIDE))
+            pin = os.open(router.pin, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                peer = [("IFLA_IFNAME", _UPLINK_INSIDE), ("IFLA_NET_NS_FD", pin)]
+                channel.perform([links.new_veth(uplink.link, peer)])
+            finally:
+                os.close(pin)
+        for setting, value in {
+            f"net/ipv6/conf/{uplink.link}/disable_ipv6": "1",
+            f"net/ipv4/conf/{uplink.link}/route_localnet": "1",
+            f"net/ipv4/conf/{uplink.link}/accept_redirects": "0",
+            f"net/ipv4/conf/{uplink.link}/forwarding": "1",
+        }.items():
+            with contextlib.suppress(FileNotFoundError):
+                _set(setting, value)
+        inside(router.pin, lambda: _wire_inside(router, uplink))
+        index = _index(uplink.link, router)
+        channel.perform(
+            [
+                links.link_up(index, uplink.link),
+                links.address(index, uplink.link, uplink.host_address, _UPLINK_PREFIX),
+                links.route(router.subnet, index, uplink.link, uplink.router_address),
+            ]
+        )
+
+
+def _is_whole(router: Router, uplink: Uplink) -> bool:
+    """Whether the host's end leads to this router: a link of that name may be left from an older namespace."""
+    index = links.index_of(uplink.link)
+    if index is None:
+        return False
+
+    def peer() -> tuple[str, int] | None:
+        with links.rtnetlink() as channel:
+            return links.peer_of(channel, _UPLINK_INSIDE)
+
+    found = inside(router.pin, peer)
+    return found is not None and found[1] == index
+
+
+def _wire_inside(router: Router, uplink: Uplink) -> None:
+    _set("net/ipv4/ip_forward", "1")
+    index = _index(_UPLINK_INSIDE, router)
+    with links.rtnetlink() as channel:
+        channel.perform(
+            [
+                links.link_up(index, _UPLINK_INSIDE),
+                links.address(index, _UPLINK_INSIDE, uplink.router_address, _UPLINK_PREFIX),
+                links.route(None, index, _UPLINK_INSIDE, uplink.host_address),
+            ]
+        )
+
+
+def _delete_inside(name: str) -> None:
+    with links.rtnetlink() as channel:
+        channel.perform([links.delete_link(name)])
+
+
+def _ensure_forwarding() -> list[str]:
+    with open("/proc/sys/net/ipv4/ip_forward") as setting:
+        if setting.read().strip() != "0":
+            return []
+    _set("net/ipv4/ip_forward", "1")
+    return [
+        "IPv4 forwarding was off and is on now (net.ipv4.ip_forward): "
+        "unless its firewall says otherwise, this machine forwards between its other links too"
+    ]
+
+
+def remove_router(router: Router) -> None:
+    """Take away everything that `ensure_router` made, however much of it is there."""
+    if router.uplink is not None:
+        with links.rtnetlink() as channel:
+            channel.perform([links.delete_link(router.uplink.link)])
+        with nft.nfnetlink() as channel:
+            foreign.remove_forward_accept(channel, router.id)
+            if nft.has_table(channel, firewall.table_of(router.id)):
+                nft.commit(channel, [nft.delete_table(firewall.table_of(router.id))])
+    unpin(router.pin)
+
+
+def alive(router: Router) -> bool:
+    """A cheap look whether all parts are there; `ensure_router` (and then `set_publications`) mends them."""
+    if not is_pinned(router.pin):
+        return False
+    if router.uplink is None:
+        return inside(router.pin, lambda: links.index_of(BRIDGE)) is not None
+    index = links.index_of(router.uplink.link)
+    if index is None or inside(router.pin, _parts_inside) != (True, True):
+        return False
+    with links.rtnetlink() as channel:
+        if links.route_of(channel, router.gateway) != index:
+            return False
+    with nft.nfnetlink() as channel:
+        return nft.has_table(channel, firewall.table_of(router.id)) and foreign.is_let_through(channel, router)
+
+
+def _parts_inside() -> tuple[bool, bool]:
+    return links.index_of(BRIDGE) is not None, links.index_of(_UPLINK_INSIDE) is not None
+
+
+def set_publications(router: Router, publications: Sequence[Publication]) -> None:
+    """What this router publishes from now on; replicas behind one port are taken in turn."""
+    with nft.nfnetlink() as channel:
+        firewall.publish(channel, router, publications)
+
+
+def allow_host(router: Router, containers: Sequence[str]) -> None:
+    """Which containers, by address, may reach what listens on the host; none of the others may.
+
+    The host is there for them at `router.uplink.host_address` (`host-gateway` of the Compose Specification).
+    """
+    if router.uplink is not None:
+        with nft.nfnetlink() as channel:
+            firewall.open_host(channel, router, containers)
+
+
+def dns_sockets(router: Router) -> tuple[socket.socket, socket.socket]:
+    """UDP and listening TCP on port 53 of the gateway, non-blocking."""
+    return inside(router.pin, lambda: _bind_dns(router))
+
+
+def _bind_dns(router: Router) -> tuple[socket.socket, socket.socket]:
+    with contextlib.ExitStack() as undo:
+        datagrams = undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        streams = undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        streams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            for opened in (datagrams, streams):
+                opened.setblocking(False)
+                opened.bind((router.gateway, 53))
+            streams.listen(128)
+        except OSError as refusal:
+            busy = refusal.errno == errno.EADDRINUSE
+            raise OrchestraError(
+                f"cannot answer names on {router.gateway} of network {router.label}: {refusal.strerror}",
+                "another supervisor answers there; stop it" if busy else None,
+            ) from refusal
+        undo.pop_all()
+        return datagrams, streams
+
+
+def _index(name: str, router: Router) -> int:
+    index = links.index_of(name)
+    if index is None:
+        raise OrchestraError(f"cannot find the link {name} of network {router.label}", "run the command again")
+    return index
+
+
+def _set(setting: str, value: str) -> None:
+    """A sysctl of the namespace that this thread is in."""
+    with open(f"/proc/sys/{setting}", "w") as file:
+        file.write(value)
