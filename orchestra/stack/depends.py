@@ -1,0 +1,83 @@
+"""`depends_on`, written and implied (by `links`, `network_mode: service:x` and their like)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestra.stack.model import Dependency
+from orchestra.stack.problems import Path, did_you_mean
+from orchestra.stack.scope import Scope
+
+_SHARING = ("network_mode", "ipc", "pid", "uts", "cgroup")
+
+
+def depends_on(service: dict[str, Any], path: Path, scope: Scope) -> dict[str, dict[str, Any]]:
+    """The long form. What is implied restarts with the service that it needs; what is written wins."""
+    value = service.get("depends_on")
+    found: dict[str, dict[str, Any]] = {}
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            found[name] = _long(entry or {}, (*path, "depends_on", name), scope)
+    else:
+        for name in scope.texts(value, path):
+            found[name] = {"condition": "service_started", "required": True}
+    for name, restart in _implied(service):
+        extra = {"restart": True} if restart else {}
+        found.setdefault(name, {"condition": "service_started", **extra, "required": True})
+    return found
+
+
+def _long(entry: dict[str, Any], path: Path, scope: Scope) -> dict[str, Any]:
+    found: dict[str, Any] = {"condition": entry.get("condition", "service_started")}
+    required = scope.flag(entry.get("required", True), (*path, "required"))
+    if scope.flag(entry.get("restart", False), (*path, "restart")):
+        found["restart"] = True
+    return found | {"required": required is not False}
+
+
+def _implied(service: dict[str, Any]) -> list[tuple[str, bool]]:
+    found = [(str(link).partition(":")[0], True) for link in service.get("links") or ()]
+    for key in _SHARING:
+        kind, _, name = str(service.get(key) or "").partition(":")
+        if kind == "service" and name:
+            found.append((name, True))
+    for origin in service.get("volumes_from") or ():
+        name = str(origin).partition(":")[0]
+        if name != "container":
+            found.append((name, False))
+    return found
+
+
+def parsed(model: dict[str, dict[str, Any]]) -> tuple[Dependency, ...]:
+    return tuple(
+        Dependency(name, entry["condition"], entry["required"], entry.get("restart", False))
+        for name, entry in model.items()
+    )
+
+
+def check(services: dict[str, dict[str, Any]], disabled: set[str], scope: Scope) -> None:
+    """Every dependency exists, is switched on, and can fulfil what is asked of it; drops the optional that can't."""
+    for name, service in services.items():
+        for other, entry in list(service.get("depends_on", {}).items()):
+            path: Path = ("services", name, "depends_on", other)
+            if other == name:
+                scope.report.problem(path, "a service cannot wait for itself")
+            elif other in services:
+                _can_fulfil(services[other], other, entry, path, scope)
+            elif not entry["required"]:
+                del service["depends_on"][other]
+            elif other in disabled:
+                scope.report.problem(path, f"{other} is off: none of its profiles is active (or say required: false)")
+            else:
+                near = did_you_mean(other, [*services, *disabled])
+                scope.report.problem(path, f"there is no service {other!r}{near}")
+        if service.get("depends_on") == {}:
+            del service["depends_on"]
+
+
+def _can_fulfil(service: dict[str, Any], name: str, entry: dict[str, Any], path: Path, scope: Scope) -> None:
+    if entry["condition"] != "service_healthy" or "image" in service or "build" in service:
+        return
+    check = service.get("healthcheck") or {}
+    if check.get("disable") or check.get("test") == ["NONE"] or not check:
+        scope.report.problem((*path, "condition"), f"{name} has no healthcheck, so it can never become healthy")

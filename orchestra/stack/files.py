@@ -1,0 +1,266 @@
+"""The one place of `stack` that touches the disk: finding stack files, `.env`, and loading it all.
+
+Nothing heavy is imported before `load` is called: the command line asks `guess_name` first.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orchestra.errors import OrchestraError
+
+if TYPE_CHECKING:
+    from orchestra.stack.model import Stack
+    from orchestra.stack.nodes import Node
+
+DEFAULT_NAMES = (
+    "stack.yml",
+    "stack.yaml",
+    "orchestra.yaml",
+    "orchestra.yml",
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+)
+MAX_BYTES = 4 * 1024 * 1024
+_LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_NAME = _LOWER | frozenset("_-")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which stack is meant: options of the command line, the working folder, the environment."""
+
+    files: tuple[str, ...] = ()
+    project_name: str | None = None
+    profiles: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    project_directory: str | None = None
+    cwd: str = "/"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()  # naming a service switches its profiles on
+    known_valid: Callable[[str], bool] | None = None
+    remember_valid: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A stack as values, the compose model that `config` prints, and what was odd about it."""
+
+    stack: Stack
+    model: dict[str, Any]
+    warnings: tuple[str, ...]
+    variables: Mapping[str, str]  # what `${…}` was filled in from
+    asked: Mapping[str, tuple[str, str, str]]  # variables that the files speak of: operator, default, unused
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a project is, and what its variables are."""
+
+    files: tuple[str, ...]
+    directory: str
+    variables: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+
+def read_text(path: str) -> str:
+    """A regular file's text, bounded; never waits for a FIFO or reads a device without end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OrchestraError(f"{path} is not a regular file", "copy it to one")
+    with open(path, "rb", opener=_without_waiting) as file:
+        content = file.read(MAX_BYTES + 1)
+    return _decoded(content, path)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _decoded(content: bytes, path: str) -> str:
+    if len(content) > MAX_BYTES:
+        raise OrchestraError(f"{path} is larger than {MAX_BYTES >> 20} MiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise OrchestraError(f"{path}:{line}: not UTF-8 text", "save it as UTF-8") from None
+
+
+def find(request: Request) -> Found:
+    """The files of a project, its folder and its variables (compose's order: options, variables, search upward)."""
+    start = os.path.join(request.cwd, request.project_directory or "")
+    first = _dot_env(request, start)
+    variables = {**first, **request.environ}
+    files, from_variable, warnings = request.files, False, list[str]()
+    if not files:
+        named = variables.get("COMPOSE_FILE") or variables.get("ORCHESTRA_FILE")
+        if named:
+            files, from_variable = tuple(named.split(variables.get("COMPOSE_PATH_SEPARATOR") or ":")), True
+        else:
+            files = _search(start, warnings)
+    paths = tuple(each if each == "-" else os.path.join(request.cwd, each) for each in files)
+    directory = os.path.abspath(start)
+    if not request.project_directory and paths[0] != "-":
+        directory = os.path.dirname(os.path.abspath(paths[0]))
+    if directory != os.path.abspath(start) and not request.env_files:
+        own = _dot_env(request, directory)
+        variables = {**(first if from_variable else {}), **own, **request.environ}
+    return Found(paths, directory, variables, tuple(warnings))
+
+
+def _search(start: str, warnings: list[str]) -> tuple[str, ...]:
+    """The nearest default file, upward, and its override file."""
+    folder = os.path.abspath(start)
+    while True:
+        there = [name for name in DEFAULT_NAMES if os.path.isfile(os.path.join(folder, name))]
+        if there:
+            if len(there) > 1:
+                warnings.append(f"found {', '.join(there)} in {folder}; using {there[0]}")
+            return tuple(os.path.join(folder, name) for name in (there[0], *_override(folder)))
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            raise OrchestraError(
+                f"there is no stack file in {os.path.abspath(start)} or a folder above it",
+                f"name one, as in: orchestra up store.yml (or call it {DEFAULT_NAMES[0]})",
+            )
+        folder = parent
+
+
+def _override(folder: str) -> list[str]:
+    for name in DEFAULT_NAMES:
+        stem, dot, ending = name.rpartition(".")
+        override = f"{stem}.override{dot}{ending}"
+        if os.path.isfile(os.path.join(folder, override)):
+            return [override]
+    return []
+
+
+def _dot_env(request: Request, folder: str) -> dict[str, str]:
+    """`--env-file` (missing is an error) or the folder's `.env` (missing is fine)."""
+    from orchestra.stack import dotenv
+
+    found: dict[str, str] = {}
+    for name in request.env_files:
+        path = os.path.join(request.cwd, name)
+        found.update(dotenv.parse(_existing(path), path, {**found, **request.environ}))
+    disabled = request.environ.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in ("1", "t", "true", "yes", "on")
+    if request.env_files or disabled:
+        return found
+    path = os.path.join(folder, ".env")
+    return dotenv.parse(read_text(path), path, request.environ) if os.path.isfile(path) else {}
+
+
+def _existing(path: str) -> str:
+    try:
+        return read_text(path)
+    except OSError as error:
+        raise OrchestraError(f"cannot read {path}: {error.strerror}", "is its name right?") from None
+
+
+def normalised(name: str) -> str:
+    """A project name out of any word: lower case, foreign characters dropped, none of `_-` in front."""
+    return "".join(letter for letter in name.lower() if letter in _NAME).lstrip("_-")
+
+
+def _checked(name: str, origin: str) -> str:
+    if not name or name[0] not in _LOWER or not set(name) <= _NAME:
+        raise OrchestraError(
+            f"{name!r} ({origin}) is not a project name",
+            "use lower case letters, digits, - and _, starting with a letter or digit",
+        )
+    return name
+
+
+def _given_name(request: Request, variables: Mapping[str, str]) -> str | None:
+    if request.project_name:
+        return _checked(request.project_name, "--project-name")
+    if variables.get("COMPOSE_PROJECT_NAME"):
+        return _checked(variables["COMPOSE_PROJECT_NAME"], "COMPOSE_PROJECT_NAME")
+    return None
+
+
+def guess_name(request: Request) -> str | None:
+    """The project's name without reading YAML: a hint for warming up, never to be relied on."""
+    try:
+        if request.project_name:
+            return request.project_name
+        named = request.environ.get("COMPOSE_PROJECT_NAME")
+        if named:
+            return named
+        files = request.files or _search(os.path.join(request.cwd, request.project_directory or ""), [])
+        if files[0] == "-":
+            return None
+        written = [name for path in files if (name := _top_level_name(read_text(os.path.join(request.cwd, path))))]
+        folder = request.project_directory or os.path.dirname(os.path.abspath(os.path.join(request.cwd, files[0])))
+        return normalised(written[-1] if written else os.path.basename(os.path.abspath(folder))) or None
+    except (OSError, OrchestraError):
+        return None
+
+
+def _top_level_name(text: str) -> str:
+    for line in text.splitlines():
+        if line.startswith("name:"):
+            word = line[5:].partition(" #")[0].strip().strip("'\"")
+            return "" if "$" in word else word
+    return ""
+
+
+def load(request: Request) -> Loaded:
+    """Everything that a command needs to know of a stack; raises `Problems` with all that is wrong."""
+    from orchestra.stack import loading
+
+    return loading.load(request, find(request))
+
+
+def sources(found: Found, request: Request) -> list[tuple[str, str]]:
+    """Name and text of each file; names are relative to the working folder where that is shorter."""
+    texts = []
+    for path in found.files:
+        if path == "-":
+            texts.append(("stdin", _decoded(sys.stdin.buffer.read(MAX_BYTES + 1), "stdin")))
+            continue
+        try:
+            texts.append((shortened(path, request.cwd), read_text(path)))
+        except OSError as error:
+            raise OrchestraError(f"cannot read {path}: {error.strerror}", "is its name right?") from None
+    return texts
+
+
+def shortened(path: str, cwd: str) -> str:
+    """A path as a person in `cwd` would write it."""
+    inside = os.path.abspath(path)
+    folder = os.path.abspath(cwd).rstrip("/") + "/"
+    return inside.removeprefix(folder) if inside.startswith(folder) else inside
+
+
+def project_name(request: Request, found: Found, documents: list[Node]) -> str:
+    """-p, COMPOSE_PROJECT_NAME, the last `name:` of the files, the folder's name."""
+    from orchestra.stack.interpolate import BadTemplate, substitute
+    from orchestra.stack.problems import refuse
+
+    given = _given_name(request, found.variables)
+    if given:
+        return given
+    written = [node for document in documents if (node := document.get("name")) and isinstance(node.value, str)]
+    if written:
+        try:
+            word = substitute(str(written[-1].value), found.variables, lambda name: None)
+        except BadTemplate as error:
+            raise refuse(str(error), written[-1].mark, ("name",)) from None
+        name = normalised(word)
+        if not name:
+            raise refuse(f"{word!r} has nothing that a project name is made of", written[-1].mark, ("name",))
+        return name
+    name = normalised(os.path.basename(found.directory))
+    if not name:
+        raise OrchestraError(
+            f"the folder {found.directory} gives no project name", "add name: to the file, or say --project-name"
+        )
+    return name

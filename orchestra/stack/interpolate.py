@@ -1,0 +1,189 @@
+"""Variables in values: `$V`, `${V}`, `${V-d}`, `${V:-d}`, `${V+r}`, `${V:+r}`, `${V?e}`, `${V:?e}` and `$$`.
+
+Compose Specification, 12-interpolation.md. Everything else in braces is a mistake and is said to be one; a `$` that
+starts nothing stays as it is. Defaults nest, and one that is not needed is not evaluated (as in compose-go 2.10.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from orchestra.stack.nodes import Node, Scalar
+from orchestra.stack.problems import Problem
+
+_START = frozenset("_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LETTERS = _START | frozenset("0123456789")
+_OPERATORS = (":-", ":+", ":?", "-", "+", "?")
+_MAX_DEPTH = 50
+
+
+class BadTemplate(ValueError):
+    """What is wrong with a `${…}`, or which required variable is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A `${…}`: `word` is the default, the replacement or the message, by the operator."""
+
+    name: str
+    operator: str = ""
+    word: tuple[str | Variable, ...] = ()
+
+
+Template = tuple[str | Variable, ...]
+
+
+def template(text: str) -> Template:
+    """A text as its literal parts and its variables."""
+    return _Scanner(text).parts(depth=0)
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def parts(self, depth: int) -> Template:
+        """Up to the end, or within braces up to the one that closes them."""
+        if depth > _MAX_DEPTH:
+            raise BadTemplate(f"${{…}} nested deeper than {_MAX_DEPTH}")
+        text, found, literal = self._text, list[str | Variable](), ""
+        while self._at < len(text) and not (depth and text[self._at] == "}"):
+            if text[self._at] != "$":
+                stop = self._next_special(depth)
+                literal, self._at = literal + text[self._at : stop], stop
+                continue
+            following = text[self._at + 1 : self._at + 2]
+            if following == "$":
+                literal, self._at = literal + "$", self._at + 2
+            elif following == "{":
+                found += [literal, self._braced(depth)]
+                literal = ""
+            elif following in _START and following:
+                self._at += 1
+                found += [literal, Variable(self._name())]
+                literal = ""
+            else:
+                literal, self._at = literal + "$", self._at + 1
+        return tuple(part for part in (*found, literal) if part != "")
+
+    def _next_special(self, depth: int) -> int:
+        stops = [self._text.find(mark, self._at) for mark in ("$}" if depth else "$")]
+        return min((stop for stop in stops if stop >= 0), default=len(self._text))
+
+    def _name(self) -> str:
+        start = self._at
+        while self._at < len(self._text) and self._text[self._at] in _LETTERS:
+            self._at += 1
+        return self._text[start : self._at]
+
+    def _braced(self, depth: int) -> Variable:
+        opened = self._at
+        self._at += 2
+        name = self._name()
+        if not name or name[0] not in _START:
+            raise self._wrong(opened, "a variable's name is made of letters, digits and _, and starts with no digit")
+        operator = next((each for each in _OPERATORS if self._text.startswith(each, self._at)), "")
+        self._at += len(operator)
+        if not operator and self._text[self._at : self._at + 1] not in ("}", ""):
+            raise self._wrong(opened, "after the name comes one of } - :- + :+ ? :?")
+        word = self.parts(depth + 1) if operator else ()
+        if self._text[self._at : self._at + 1] != "}":
+            raise self._wrong(opened, "the closing } is missing")
+        self._at += 1
+        return Variable(name, operator, word)
+
+    def _wrong(self, opened: int, why: str) -> BadTemplate:
+        end = self._text.find("}", opened)
+        shown = self._text[opened : end + 1 if end >= 0 else len(self._text)]
+        shown = shown if len(shown) <= 60 else shown[:59] + "…"
+        return BadTemplate(f"{shown!r} is not a variable: {why} (write $$ for a plain $)")
+
+
+def substitute(text: str, variables: Mapping[str, str], unset: Callable[[str], None]) -> str:
+    """A text with its variables filled in; `unset` hears of each that has neither value nor default."""
+    if "$" not in text:
+        return text
+    return evaluate(template(text), variables, unset)
+
+
+def evaluate(parts: Template, variables: Mapping[str, str], unset: Callable[[str], None]) -> str:
+    return "".join(part if isinstance(part, str) else _value(part, variables, unset) for part in parts)
+
+
+def _value(variable: Variable, variables: Mapping[str, str], unset: Callable[[str], None]) -> str:
+    name, operator = variable.name, variable.operator
+    value = variables.get(name)
+    given = bool(value) if operator.startswith(":") else value is not None
+    kind = operator[-1:]
+    if kind == "+":
+        return evaluate(variable.word, variables, unset) if given else ""
+    if given and value is not None:
+        return value
+    if kind == "-":
+        return evaluate(variable.word, variables, unset)
+    if kind == "?":
+        message = evaluate(variable.word, variables, unset)
+        state = "is empty" if value == "" else "is not set"
+        raise BadTemplate(f"required variable {name} {state}" + (f": {message}" if message else ""))
+    unset(name)
+    return ""
+
+
+def interpolate(root: Node, variables: Mapping[str, str], unset: Callable[[str], None]) -> tuple[Node, list[Problem]]:
+    """A file's tree with the variables of all its values filled in (never those of its keys)."""
+    problems: list[Problem] = []
+
+    def visit(node: Node, path: tuple[str | int, ...]) -> Node:
+        value = node.value
+        if isinstance(value, dict):
+            changed = {key: visit(child, (*path, key)) for key, child in value.items()}
+            same = all(changed[key] is child for key, child in value.items())
+            return node if same else node.with_value(changed)
+        if isinstance(value, list):
+            items = [visit(child, (*path, index)) for index, child in enumerate(value)]
+            return node if all(a is b for a, b in zip(items, value, strict=True)) else node.with_value(items)
+        return scalar(node, value, path)
+
+    def scalar(node: Node, value: Scalar, path: tuple[str | int, ...]) -> Node:
+        if not isinstance(value, str) or "$" not in value:
+            return node
+        try:
+            return node.with_value(substitute(value, variables, unset))
+        except BadTemplate as error:
+            problems.append(Problem(node.mark, path, str(error)))
+            return node
+
+    return visit(root, ()), problems
+
+
+def names(root: Node) -> dict[str, tuple[str, str, str]]:
+    """Every variable that a tree speaks of: its default, and what it says when required or replaced."""
+    found: dict[str, tuple[str, str, str]] = {}
+
+    def note(parts: Template) -> None:
+        for part in parts:
+            if isinstance(part, Variable):
+                found.setdefault(part.name, (part.operator, _shown(part.word), ""))
+                note(part.word)
+
+    def visit(node: Node) -> None:
+        if isinstance(node.value, dict):
+            for child in node.value.values():
+                visit(child)
+        elif isinstance(node.value, list):
+            for child in node.value:
+                visit(child)
+        elif isinstance(node.value, str) and "$" in node.value:
+            try:
+                note(template(node.value))
+            except BadTemplate:
+                return
+
+    visit(root)
+    return found
+
+
+def _shown(parts: Template) -> str:
+    return "".join(part if isinstance(part, str) else f"${{{part.name}}}" for part in parts)

@@ -1,0 +1,75 @@
+"""A stack file as a tree whose every part knows where it was written.
+
+Nodes are never changed once made: aliases share them, and each step makes new ones where something differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from orchestra.stack.problems import Mark, Path
+
+Scalar = str | int | float | bool | None
+Tag = Literal["", "reset", "override"]
+
+
+@dataclass(slots=True)
+class Node:
+    """A scalar, a list or a mapping. `keys` says where each key of a mapping stands."""
+
+    value: Scalar | list[Node] | dict[str, Node]
+    mark: Mark
+    tag: Tag = ""
+    keys: dict[str, Mark] = field(default_factory=dict)
+    size: int = 1  # nodes below and itself, with every alias counted as often as it is used
+    height: int = 1
+
+    def plain(self) -> Any:
+        """The bare value, without places."""
+        if isinstance(self.value, dict):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def get(self, key: str) -> Node | None:
+        """The child under a key, if this is a mapping that has it."""
+        return self.value.get(key) if isinstance(self.value, dict) else None
+
+    def with_value(self, value: Scalar | list[Node] | dict[str, Node]) -> Node:
+        """The same place and tag around another value."""
+        return Node(value, self.mark, self.tag, self.keys)
+
+
+def empty(mark: Mark) -> Node:
+    """A mapping with nothing in it."""
+    return Node({}, mark)
+
+
+def place(root: Node, path: Path) -> Mark:
+    """Where a path is written, or the nearest part of it that is written anywhere."""
+    mark, node = root.mark, root
+    for step in path:
+        if isinstance(node.value, dict) and step in node.value:
+            mark = node.keys.get(str(step), node.mark)
+            node = node.value[str(step)]
+        elif isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            mark = node.mark
+        else:
+            break
+    return mark
+
+
+def value_place(root: Node, path: Path) -> Mark:
+    """Like `place`, but of the value rather than of its key."""
+    node = root
+    for step in path:
+        if isinstance(node.value, dict) and step in node.value:
+            node = node.value[str(step)]
+        elif isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+        else:
+            return place(root, path)
+    return node.mark

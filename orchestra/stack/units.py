@@ -1,0 +1,79 @@
+"""Sizes, durations and booleans as words, the way docker compose (Go) reads and writes them."""
+
+from __future__ import annotations
+
+import re
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(?:i?b)?\Z", re.IGNORECASE)
+_SCALE = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
+_NANOSECONDS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+    "d": 86_400_000_000_000,
+    "w": 604_800_000_000_000,
+}
+_TRUE = frozenset(("true", "yes", "y", "on"))
+_FALSE = frozenset(("false", "no", "n", "off"))
+
+
+def size(value: object) -> int | None:
+    """Bytes of `50m`, `1.5gb`, `512` (every unit is a power of 1024), or None if it is no size."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, int | float):
+        return int(value) if abs(value) < 2**63 else None
+    if value.startswith("-"):
+        return -1 if value == "-1" else None
+    match = _SIZE.match(value.strip())
+    if not match or (match[2] == "" and match[0][-2:].lower() == "ib"):
+        return None
+    found = int(float(match[1]) * (1 << _SCALE[match[2].lower()])) if "." in match[1] else int(match[1])
+    found = found if "." in match[1] else found << _SCALE[match[2].lower()]
+    return found if found < 2**63 else None
+
+
+def duration(value: object) -> int | None:
+    """Nanoseconds of `1m30s`, `500ms`, `1d`, or None if it is no duration (a unit is needed, but for 0)."""
+    if value in ("0", 0) and not isinstance(value, bool):
+        return 0
+    if not isinstance(value, str):
+        return None
+    at, total = 0, 0.0
+    while match := _PART.match(value, at):
+        total += float(match[1]) * _NANOSECONDS[match[2]]
+        at = match.end()
+    return round(total) if at and at == len(value) and total < 2**63 else None
+
+
+def spelled_duration(nanoseconds: int) -> str:
+    """As Go's time.Duration prints itself: 1m30s, 500ms, 24h0m0s."""
+    if nanoseconds == 0:
+        return "0s"
+    for unit in ("ns", "µs", "ms"):
+        if nanoseconds < _NANOSECONDS[unit] * 1000:
+            return f"{_decimal(nanoseconds, _NANOSECONDS[unit])}{unit}"
+    minutes, rest = divmod(nanoseconds, _NANOSECONDS["m"])
+    text = f"{_decimal(rest, _NANOSECONDS['s'])}s"
+    if minutes:
+        hours, minutes = divmod(minutes, 60)
+        text = (f"{hours}h" if hours else "") + f"{minutes}m{text}"
+    return text
+
+
+def _decimal(amount: int, unit: int) -> str:
+    whole, part = divmod(amount, unit)
+    digits = str(part).rjust(len(str(unit)) - 1, "0").rstrip("0")
+    return f"{whole}.{digits}" if part else str(whole)
+
+
+def truth(text: str) -> bool | None:
+    """A boolean from a variable: true, yes, y, on and their opposites in any case; not 1, not t."""
+    word = text.lower()
+    return True if word in _TRUE else False if word in _FALSE else None
