@@ -1,0 +1,111 @@
+"""Sees to it that the stack has a supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from ..places import Places
+from . import records
+from .errand import become_plain
+from .loop import Loop
+from .process import open_pidfd, start_time
+
+SHORTEST_DELAY = 0.1
+LONGEST_DELAY = 10.0
+GOOD_RUN = 10.0
+"""Seconds after which a supervisor counts as having run well."""
+
+
+class Caretaker:
+    """Starts the supervisor, by forking into `function` or by executing `command`, and starts it again."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        places: Places,
+        command: Sequence[str],
+        environment: dict[str, str],
+        function: Callable[[], None] | None,
+    ) -> None:
+        self._loop = loop
+        self._record = f"{places.run}/supervisor.json"
+        self._run = places.run
+        self._command = list(command)
+        self._environment = environment
+        self._function = function
+        self._delay = SHORTEST_DELAY
+        self._since = 0.0
+        self._pidfd = -1
+        self.pid = 0
+        self.wanted = True
+        self.on_gone: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        """Find the one that an earlier keeper started, or start one."""
+        if record := records.load(self._record):
+            pidfd = open_pidfd(int(record["pid"]), int(record["start_time"]))
+            if pidfd is not None:
+                self.pid, self._pidfd = int(record["pid"]), pidfd
+                self._since = time.monotonic()
+                self._loop.watch(pidfd, lambda _: self.gone())
+                return
+        self._spawn()
+
+    def gone(self) -> None:
+        """It ended."""
+        if self._pidfd >= 0:
+            self._loop.forget(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self.pid = 0
+        if not self.wanted:
+            self.on_gone()
+            return
+        if time.monotonic() - self._since >= GOOD_RUN:
+            self._delay = SHORTEST_DELAY
+        sys.stderr.write(f"keeper: the supervisor ended; next one in {self._delay:g} s\n")
+        self._loop.later(self._delay, self._spawn)
+        self._delay = min(self._delay * 2, LONGEST_DELAY)
+
+    def _spawn(self) -> None:
+        if not self.wanted:
+            return
+        self._since = time.monotonic()
+        try:
+            self.pid = self._fork() if self._function else self._execute()
+        except OSError as error:
+            sys.stderr.write(f"keeper: the supervisor could not be started: {error}\n")
+            self.gone()
+            return
+        try:
+            records.save(self._run, "supervisor", {"pid": self.pid, "start_time": start_time(self.pid)})
+        except OSError as error:
+            sys.stderr.write(f"keeper: the supervisor's record could not be written: {error}\n")
+
+    def _execute(self) -> int:
+        return os.posix_spawn(
+            self._command[0],
+            self._command,
+            self._environment,
+            setsigdef=[signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ],
+        )
+
+    def _fork(self) -> int:
+        assert self._function is not None
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                become_plain(keep=())
+                self._function()
+                status = 0
+            except BaseException:  # noqa: BLE001  it must not run on as a second keeper
+                sys.excepthook(*sys.exc_info())
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        return pid

@@ -1,0 +1,82 @@
+"""Leaving whoever started the keeper: own session, nothing of theirs open, a name of its own, hard to kill."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+
+from ..places import Places
+from .claim import make_private
+from .process import PR_SET_CHILD_SUBREAPER, prctl
+
+MOST_OWN_LOG = 1 << 20
+OOM_SCORE = "-900"
+
+
+def detach(places: Places) -> None:
+    """For a process that has just been forked."""
+    os.umask(0o077)
+    with contextlib.suppress(PermissionError):  # leads a session already
+        os.setsid()
+    os.chdir("/")
+    make_private(places.data)
+    redirect(places.own_log)
+    os.closerange(3, 1 << 20)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    protect()
+    rename(f"orchestra-keeper {places.name}")
+
+
+def redirect(own_log: str) -> None:
+    """Standard input from nowhere, output and errors to the log of orchestra itself, which never grows large."""
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    log = os.open(own_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    if os.fstat(log).st_size > MOST_OWN_LOG:
+        os.close(log)
+        os.rename(own_log, own_log + ".1")
+        log = os.open(own_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+
+
+def protect() -> None:
+    """The kernel's out-of-memory killer should find others first (needs CAP_SYS_RESOURCE)."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(OOM_SCORE)
+    except OSError:
+        pass
+
+
+def expose() -> None:
+    """In a child: no better protected than any other process."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+") as file:
+            if int(file.read()) < 0:
+                file.seek(0)
+                file.write("0")
+    except OSError:
+        pass
+
+
+def rename(title: str) -> None:
+    """What ps and top show: the thread's name, and the memory that /proc/PID/cmdline reads (proc(5))."""
+    try:
+        with open("/proc/self/comm", "w") as file:
+            file.write(title.split()[0])
+        with open("/proc/self/stat", "rb") as stat:
+            start, end = (int(field) for field in stat.read().rpartition(b")")[2].split()[45:47])
+    except OSError:
+        return
+    room = end - start
+    if room > 0:
+        ctypes.memmove(start, title.encode()[: room - 1].ljust(room, b"\0"), room)

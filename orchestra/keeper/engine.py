@@ -1,0 +1,75 @@
+"""The keeper's way to the runtime: each of these calls is made in a freshly forked child of the keeper."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from .errand import Failed
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..wire.keeping import SandboxSpec
+    from ..wire.spec import Process, Spec
+
+    Outcome = tuple[dict[str, Any], list[int]]
+
+
+class Engine:
+    """Containers made by `orchestra.runtime`; another engine has the same methods."""
+
+    def warm(self) -> None:
+        """Import what the children will need: once here is cheaper than in every child."""
+        from ..runtime import cgroups, join, sandbox, start  # noqa: F401
+
+    def sandbox(self, sandboxes: list[SandboxSpec]) -> None:
+        from ..runtime import sandbox
+        from ..runtime.failure import StartError
+
+        try:
+            sandbox.make(sandboxes)
+        except StartError as error:
+            raise _failed(error) from None
+
+    def launch(self, spec: Spec, stdio: list[int]) -> Outcome:
+        """Start a container. Returns {"pid": host's pid of its pid 1} and, with a terminal, the master."""
+        from ..runtime import start
+        from ..runtime.failure import StartError
+
+        try:
+            if not spec["process"]["terminal"]:
+                return {"pid": start.start(spec, *stdio, -1)}, []
+            ours, theirs = socket.socketpair()
+            pid = start.start(spec, -1, -1, -1, theirs.fileno())
+            return {"pid": pid}, _received(ours)
+        except StartError as error:
+            raise _failed(error) from None
+
+    def execute(self, pid: int, pidfd: int, cgroup: str, process: Process, seccomp: str, stdio: list[int]) -> Outcome:
+        """Start a process in a running container. Returns {"pid": host's pid} and, with a terminal, the master."""
+        from ..runtime import join
+        from ..runtime.failure import StartError
+
+        try:
+            if not process["terminal"]:
+                return {"pid": join.join(pidfd, cgroup, process, seccomp, *stdio, -1)}, []
+            ours, theirs = socket.socketpair()
+            pid = join.join(pidfd, cgroup, process, seccomp, -1, -1, -1, theirs.fileno())
+            return {"pid": pid}, _received(ours)
+        except StartError as error:
+            raise _failed(error) from None
+
+    def kill(self, cgroup: str) -> None:
+        """SIGKILL to everything in a cgroup."""
+        from ..runtime import cgroups
+
+        cgroups.driver().kill(cgroup)
+
+
+def _received(channel: socket.socket) -> list[int]:
+    return socket.recv_fds(channel, 16, 1)[1]
+
+
+def _failed(error: Any) -> Failed:
+    return Failed(error.step, error.errno, error.what)

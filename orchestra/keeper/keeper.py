@@ -1,0 +1,351 @@
+"""The keeper: answers the requests of `wire.keeping`, waits for every child, tells what ended."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..places import Places
+from . import records
+from .caretaker import Caretaker
+from .connection import Connection
+from .container import Container
+from .engine import Engine
+from .errand import Failed, run
+from .executions import Executions
+from .listener import Listener
+from .loop import Loop
+from .process import exit_status
+from .store import Store
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    Message = dict[str, Any]
+
+SOONEST_LOOK = 0.002
+LAST_LOOK = 2.0
+"""An adopted process is somebody else's child: how long that one may take to reap it before its exit code counts
+as unknown."""
+
+
+class Keeper:
+    def __init__(self, places: Places, loop: Loop, engine: Engine, caretaker: Caretaker) -> None:
+        self._places = places
+        self._loop = loop
+        self._engine = engine
+        self._caretaker = caretaker
+        self._containers: dict[str, Container] = {}
+        self._waited: dict[int, Callable[[int], None]] = {}
+        self._early: dict[int, int] = {}
+        """Statuses of children that ended before their errand's result was read."""
+        self._errands = 0
+        self._store = Store()
+        self._executions = Executions(loop, self._tell)
+        self._connections: set[Connection] = set()
+        self._acts: dict[str, Callable[[Connection, Message, list[int]], Message | None]] = {
+            "sandbox": self._sandbox,
+            "launch": self._launch,
+            "exec": self._exec,
+            "signal": self._signal,
+            "forget": self._forget,
+            "children": self._children,
+            "store": self._keep,
+            "fetch": self._fetch,
+            "drop": self._drop,
+            "quit": self._quit,
+        }
+        self._quitting = False
+
+    def serve(self) -> None:
+        """Until SIGTERM, or `quit` and the end of the supervisor."""
+        self._adopt()
+        listener = Listener(self._loop, self._places.run, os.path.basename(self._places.keeper_socket), self._accept)
+        self._caretaker.on_gone = self._no_supervisor
+        self._caretaker.start()
+        self._engine.warm()
+        self._loop.run()
+        listener.close()
+        for connection in list(self._connections):
+            connection.close()
+        for container in self._containers.values():
+            container.close()
+        if self._quitting:
+            self._clear()
+
+    def reap(self) -> None:
+        """Wait for every child that ended: containers, errands, the supervisor, orphans of any of them."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._caretaker.pid:
+                self._caretaker.gone()
+            elif call := self._waited.pop(pid, None):
+                call(status)
+            elif self._errands:
+                self._early[pid] = status
+
+    # Requests
+
+    def _message(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
+        answer: Message | None
+        try:
+            act = self._acts.get(message["do"])
+            if act is None:
+                raise Failed("request", errno.ENOSYS, f"the keeper does not know {message['do']!r}")
+            answer = act(connection, message, descriptors)
+        except Failed as failed:
+            answer = {"error": failed.failure}
+        except OSError as error:
+            answer = {"error": Failed("keeper", error.errno or 0, str(error)).failure}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            answer = {"error": Failed("request", errno.EINVAL, f"malformed request: {error!r}").failure}
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        if answer is not None:
+            self._answer(connection, message, answer)
+
+    def _answer(
+        self, connection: Connection, request: Message, answer: Message, descriptors: list[int] | None = None
+    ) -> None:
+        head = {"re": request.get("id")} if "error" in answer else {"re": request.get("id"), "ok": True}
+        connection.send({**head, **answer}, descriptors or ())
+
+    def _sandbox(self, connection: Connection, message: Message, _: list[int]) -> None:
+        sandboxes = message["sandboxes"]
+
+        def work() -> tuple[Message, list[int]]:
+            self._engine.sandbox(sandboxes)
+            return {}, []
+
+        self._errand(work, lambda result, _: self._answer(connection, message, result))
+
+    def _launch(self, connection: Connection, message: Message, _: list[int]) -> None:
+        name = _checked(message["name"])
+        spec = message["spec"]
+        before = self._containers.get(name)
+        if before is not None and (before.starting or before.running):
+            raise Failed("launch", errno.EBUSY, f"{name} runs already")
+        container = Container(self._loop, self._places, _record(message))
+        container.save()
+        container.open_log().begin(message["run"])
+        terminal = spec["process"]["terminal"]
+        stdio = [] if terminal else container.make_stdio(bool(spec["orchestra"]["stdin"]))
+        self._containers[name] = container
+
+        def work() -> tuple[Message, list[int]]:
+            return self._engine.launch(spec, stdio)
+
+        def done(result: Message, masters: list[int]) -> None:
+            if "error" in result:
+                container.failed(before)
+                if before is None:
+                    del self._containers[name]
+                else:
+                    self._containers[name] = before
+                self._answer(connection, message, result)
+                return
+            container.started(result["pid"])
+            copies = [os.dup(master) for master in masters]
+            for master in masters:
+                container.read(master)
+            times = {"started": container.record["started"], "wall": container.record["wall"]}
+            self._answer(connection, message, {"pid": result["pid"], **times}, copies)
+            _close(copies)
+            self._await(result["pid"], lambda status: self._ended(container, status))
+
+        try:
+            self._errand(work, done, stdio)
+        finally:
+            _close(stdio)
+
+    def _exec(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
+        container = self._running(_checked(message["name"]), "exec")
+        process, seccomp, timeout = message["process"], message["seccomp"], float(message["timeout"])
+        stdio = [] if process["terminal"] else descriptors[:3]
+        if not process["terminal"] and len(stdio) != 3:
+            raise Failed("exec", errno.EINVAL, "exec needs three descriptors: stdin, stdout, stderr")
+        pid, pidfd, cgroup = container.record["pid"], container.pidfd, container.record["cgroup"]
+
+        def work() -> tuple[Message, list[int]]:
+            return self._engine.execute(pid, pidfd, cgroup, process, seccomp, stdio)
+
+        def done(result: Message, masters: list[int]) -> None:
+            self._answer(connection, message, result, masters)
+            _close(masters)
+            if "error" not in result:
+                ended = self._executions.began(result["pid"], message["exec"], timeout)
+                self._await(result["pid"], ended)
+
+        self._errand(work, done, [*stdio, pidfd])
+
+    def _signal(self, connection: Connection, message: Message, _: list[int]) -> Message | None:
+        container = self._running(_checked(message["name"]), "signal")
+        if not message["everyone"]:
+            container.kill(int(message["signal"]))
+            return {}
+        self._kill_all(container.record["cgroup"], lambda result, _: self._answer(connection, message, result))
+        return None
+
+    def _forget(self, _: Connection, message: Message, __: list[int]) -> Message:
+        name = _checked(message["name"])
+        container = self._containers.get(name)
+        if container is not None:
+            if container.starting or container.running:
+                raise Failed("forget", errno.EBUSY, f"{name} still runs")
+            container.erase()
+            del self._containers[name]
+        return {}
+
+    def _children(self, connection: Connection, _: Message, __: list[int]) -> Message:
+        connection.listens = True
+        return {"children": [one.child() for one in self._containers.values() if not one.starting]}
+
+    def _keep(self, _: Connection, message: Message, descriptors: list[int]) -> Message:
+        if len(descriptors) != 1:
+            raise Failed("store", errno.EINVAL, "store takes one descriptor")
+        self._store.put(str(message["name"]), descriptors.pop())
+        return {}
+
+    def _fetch(self, connection: Connection, message: Message, _: list[int]) -> None:
+        names, descriptors = self._store.all()
+        self._answer(connection, message, {"names": names}, descriptors)
+
+    def _drop(self, _: Connection, message: Message, __: list[int]) -> Message:
+        for name in message["names"]:
+            self._store.drop(str(name))
+        return {}
+
+    def _quit(self, _: Connection, __: Message, ___: list[int]) -> Message:
+        for container in self._containers.values():
+            if container.starting or container.running:
+                raise Failed("quit", errno.EBUSY, f"{container.name} still runs")
+        self._quitting = True
+        self._caretaker.wanted = False
+        if not self._caretaker.pid:
+            self._loop.later(0, self._no_supervisor)
+        return {}
+
+    # Children
+
+    def _kill_all(self, cgroup: str, done: Callable[[Message, list[int]], None]) -> None:
+        def work() -> tuple[Message, list[int]]:
+            self._engine.kill(cgroup)
+            return {}, []
+
+        self._errand(work, done)
+
+    def _errand(
+        self,
+        work: Callable[[], tuple[Message, list[int]]],
+        done: Callable[[Message, list[int]], None],
+        keep: list[int] | None = None,
+    ) -> None:
+        def counted(result: Message, descriptors: list[int]) -> None:
+            self.reap()
+            done(result, descriptors)
+            self._errands -= 1
+            if not self._errands:
+                self._early.clear()
+
+        run(self._loop, work, counted, keep or ())
+        self._errands += 1
+
+    def _await(self, pid: int, call: Callable[[int], None]) -> None:
+        """Have `call` told the status once this child ended, which it may have done already."""
+        if pid in self._early:
+            call(self._early.pop(pid))
+        else:
+            self._waited[pid] = call
+
+    def _ended(self, container: Container, status: int | None) -> None:
+        container.ended(status)
+        self._tell({"event": "exited", "child": container.child()})
+
+    def _adopt(self) -> None:
+        """Take over what an earlier keeper left."""
+        for record in records.load_all(self._places.children):
+            container = Container(self._loop, self._places, record)
+            self._containers[container.name] = container
+            if container.record["ended"] is not None:
+                continue
+            if container.adopt():
+                self._loop.watch(container.pidfd, lambda _, one=container: self._adopted_ended(one, SOONEST_LOOK))
+                continue
+            if container.starting:
+                # The keeper died in the midst of a start: what came of it, nobody knows the pid of.
+                self._kill_all(container.record["cgroup"], lambda _, __: None)
+            container.ended(None)
+
+    def _adopted_ended(self, container: Container, delay: float) -> None:
+        status = exit_status(container.pidfd)
+        if status is None and delay < LAST_LOOK:
+            self._loop.forget(container.pidfd)
+            self._loop.later(delay, lambda: self._adopted_ended(container, delay * 2))
+        else:
+            self._ended(container, status)
+
+    def _running(self, name: str, step: str) -> Container:
+        container = self._containers.get(name)
+        if container is None or not container.running or container.pidfd < 0:
+            raise Failed(step, errno.ESRCH, f"{name} does not run")
+        return container
+
+    # Clients
+
+    def _accept(self, client: socket.socket) -> None:
+        self._connections.add(Connection(self._loop, client, self._message, self._connections.discard))
+
+    def _tell(self, event: Message) -> None:
+        for connection in [one for one in self._connections if one.listens]:
+            connection.send(event)
+
+    def _no_supervisor(self) -> None:
+        self._loop.over = True
+
+    def _clear(self) -> None:
+        """The stack is no more: leave nothing of ours in the run directory."""
+        for container in self._containers.values():
+            container.erase()
+        self._store.close()
+
+
+def _checked(name: object) -> str:
+    """A name that is safe as a part of a file name."""
+    if not isinstance(name, str) or not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise Failed("request", errno.EINVAL, f"{name!r} cannot be a container's name")
+    return name
+
+
+def _record(message: Message) -> Message:
+    return {
+        "name": message["name"],
+        "run": int(message["run"]),
+        "pid": 0,
+        "start_time": 0,
+        "started": time.monotonic(),
+        "wall": time.time(),
+        "ended": None,
+        "ended_wall": None,
+        "code": None,
+        "signal": None,
+        "cgroup": message["spec"]["linux"]["cgroupsPath"],
+        "note": message["note"],
+        "log": message["log"],
+        "terminal": bool(message["spec"]["process"]["terminal"]),
+    }
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+    descriptors.clear()

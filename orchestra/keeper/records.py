@@ -1,0 +1,48 @@
+"""The keeper's memory of its children, one small JSON file each in the run directory.
+
+No fsync: what they speak of ends with the kernel that runs now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    Record = dict[str, Any]
+
+
+def save(directory: str, name: str, record: Record) -> None:
+    path = f"{directory}/{name}.json"
+    with open(path + ".new", "w") as file:
+        json.dump(record, file, separators=(",", ":"))
+    os.rename(path + ".new", path)
+
+
+def remove(directory: str, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{directory}/{name}.json")
+
+
+def load(path: str) -> Record | None:
+    """None where there is none, or none that can be read."""
+    try:
+        with open(path) as file:
+            record = json.load(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"keeper: set aside {path}: {error}\n")
+        os.rename(path, path + ".bad")
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def load_all(directory: str) -> list[Record]:
+    names = sorted(name for name in os.listdir(directory) if name.endswith(".json"))
+    return [record for name in names if (record := load(f"{directory}/{name}")) is not None]

@@ -1,0 +1,158 @@
+"""How a keeper comes to be: from a command that needs one, or in a process that was forked for it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import OrchestraError
+from ..places import Home, Places
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from .engine import Engine
+    from .loop import Loop
+
+PATIENCE = 10.0
+"""Seconds that a new keeper may take until it answers."""
+
+
+def ensure_keeper(places: Places) -> None:
+    """Returns when a keeper of this stack answers; starts a detached one where none does.
+
+    Blocks for some 50 ms when it has to start one; from asyncio, call it in a thread. Raises OrchestraError.
+    """
+    if answers(places):
+        return
+    # What containers write while nobody else holds their FIFOs would vanish with the last of them.
+    held = hold_fifos(places)
+    try:
+        spawn(places)
+        end = time.monotonic() + PATIENCE
+        while not answers(places):
+            if time.monotonic() > end:
+                raise OrchestraError(f"the keeper of stack {places.name} does not answer", f"read {places.own_log}")
+            time.sleep(0.002)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def answers(places: Places) -> bool:
+    """Whether somebody listens on the keeper's socket."""
+    import socket
+
+    try:
+        folder = os.open(places.run, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(f"/proc/self/fd/{folder}/{os.path.basename(places.keeper_socket)}")
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    finally:
+        os.close(folder)
+    return True
+
+
+def hold_fifos(places: Places) -> list[int]:
+    """Keep the FIFOs of all containers open, so that what is in them stays there."""
+    flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        names = os.listdir(places.fifos)
+    except FileNotFoundError:
+        return []
+    return [os.open(f"{places.fifos}/{name}", flags) for name in names if name.endswith((".out", ".err"))]
+
+
+def spawn(places: Places) -> None:
+    """Run `python -m orchestra.keeper`, which goes its own way and lets its caller go at once."""
+    # -P: what lies in the current directory is not a module of ours.
+    command = [sys.executable, "-P", "-m", "orchestra.keeper", places.name]
+    ended = os.waitpid(os.posix_spawn(sys.executable, command, environment(places)), 0)[1]
+    if ended:
+        raise OrchestraError(f"the keeper of stack {places.name} could not be started", f"read {places.own_log}")
+
+
+def environment(places: Places) -> dict[str, str]:
+    """What a process of ours needs to find the same orchestra and the same directories."""
+    found = dict(os.environ)
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    inherited = found.get("PYTHONPATH", "")
+    if here not in inherited.split(os.pathsep):
+        found["PYTHONPATH"] = here + os.pathsep + inherited if inherited else here
+    home = Home.of(found, os.geteuid())
+    if (home.run, home.data) != (places.home.run, places.home.data):
+        found["ORCHESTRA_HOME"] = os.path.dirname(places.home.run)
+    return found
+
+
+def become_keeper(
+    places: Places,
+    supervisor: Callable[[], None] | None = None,
+    command: Sequence[str] | None = None,
+    engine: Engine | None = None,
+) -> NoReturn:
+    """Turn this process, which was forked for it and has one thread, into the stack's keeper. Never returns.
+
+    The supervisor is a function, called in a process forked from the keeper, or a command. A second keeper of one
+    stack ends at once, quietly.
+    """
+    status = 1
+    try:
+        from .detach import detach
+
+        detach(places)
+        status = keep(places, supervisor, command, engine)
+    except BaseException:  # noqa: BLE001  nothing of the process that this was forked from may run on
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def keep(
+    places: Places, supervisor: Callable[[], None] | None, command: Sequence[str] | None, engine: Engine | None
+) -> int:
+    """Be the keeper, in a process that is detached already. Returns the exit status."""
+    from .caretaker import Caretaker
+    from .claim import claim
+    from .engine import Engine
+    from .keeper import Keeper
+    from .loop import Loop
+
+    lock = claim(places)
+    if lock is None:
+        return 0
+    loop = Loop()
+    default = [sys.executable, "-P", "-m", "orchestra.supervisor", places.name]
+    caretaker = Caretaker(loop, places, command or default, environment(places), supervisor)
+    keeper = Keeper(places, loop, engine or Engine(), caretaker)
+    _hear_signals(loop, keeper.reap)
+    gc.collect()
+    gc.freeze()  # children share these pages for longer when the collector leaves them alone
+    keeper.serve()
+    return 0
+
+
+def _hear_signals(loop: Loop, reap: Callable[[], None]) -> None:
+    """Signals become bytes in a pipe that the loop watches (signal.set_wakeup_fd)."""
+    hear, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def heard(_: int) -> None:
+        numbers = os.read(hear, 4096)
+        if signal.SIGTERM in numbers:
+            loop.over = True
+        reap()
+
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    loop.watch(hear, heard)
