@@ -77,6 +77,17 @@ def delete_link(name: str) -> Request:
     return Request(f"delete the link {name}", message, tolerate=(errno.ENODEV, errno.ENOENT))
 
 
+def put_in_group(index: int, name: str, group: int) -> Request:
+    message = _link(RTM_NEWLINK, 0, {"index": index}, [("IFLA_GROUP", group)])
+    return Request(f"mark the link {name}", message, tolerate=(errno.ENODEV,))
+
+
+def delete_group(group: int) -> Request:
+    """All links of a group at once: the kernel waits for its readers (RCU, 20 ms) once, not once a link."""
+    message = _link(RTM_DELLINK, 0, {}, [("IFLA_GROUP", group)])
+    return Request("delete links", message, tolerate=(errno.ENODEV,))
+
+
 def address(index: int, name: str, ip: str, prefix: int) -> Request:
     fields = {"family": socket.AF_INET, "prefixlen": prefix, "index": index}
     attributes: Attributes = [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip)]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from orchestra.plan.wiring import Plug, Router
 
+_GOING = 0x6F7263  # a link group that has members only while they are deleted
+
 
 def ensure_plugs(router: Router, plugs: Sequence[Plug]) -> None:
     """Each plug is there, up, with its address; those that are so already are left alone."""
@@ -144,5 +146,8 @@ def unplug(plugs: Sequence[Plug]) -> None:
 
 
 def _delete_ports(plugs: Iterable[Plug]) -> None:
+    found = [(index, plug.port) for plug in plugs if (index := links.index_of(plug.port)) is not None]
     with links.rtnetlink() as channel:
-        channel.perform([links.delete_link(plug.port) for plug in plugs])
+        channel.perform([links.put_in_group(index, port, _GOING) for index, port in found])
+        if found:
+            channel.perform([links.delete_group(_GOING)])

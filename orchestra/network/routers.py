@@ -145,13 +145,18 @@ def _ensure_forwarding() -> list[str]:
 def remove_router(router: Router) -> None:
     """Take away everything that `ensure_router` made, however much of it is there."""
     if router.uplink is not None:
-        with links.rtnetlink() as channel:
-            channel.perform([links.delete_link(router.uplink.link)])
-        with nft.nfnetlink() as channel:
-            foreign.remove_forward_accept(channel, router.id)
-            if nft.has_table(channel, firewall.table_of(router.id)):
-                nft.commit(channel, [nft.delete_table(firewall.table_of(router.id))])
+        remove_host_side(router.id, router.uplink.link)
     unpin(router.pin)
+
+
+def remove_host_side(router_id: str, link: str) -> None:
+    with links.rtnetlink() as channel:
+        channel.perform([links.delete_link(link)])
+    with nft.nfnetlink() as channel:
+        foreign.remove_forward_accept(channel, router_id)
+        table = firewall.table_of(router_id)
+        if nft.has_table(channel, table):
+            nft.commit(channel, [nft.delete_table(table)])
 
 
 def alive(router: Router) -> bool:
