@@ -1,0 +1,205 @@
+"""`orchestra up` in the foreground: bring up, show the output, and take it all down again on Ctrl-C.
+
+Closing this command changes nothing for the stack; only an interrupt (or --abort-on-…) does. Behaviour as docker
+compose's up.go: once stops, twice kills, containers stay, exit status 130.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from orchestra.client import Connection, NotRunning
+from orchestra.errors import OrchestraError
+from orchestra.places import Places
+from orchestra.stack.model import Stack
+
+from .attach import Output
+from .interrupts import Interrupts
+from .listen import receive, trouble
+from .options import Asked
+from .progress import Progress, progress
+from .queue import turn
+from .reach import PATIENCE
+from .up import count, reached
+
+INTERRUPTED = 130
+HEALTH_PATIENCE = 10.0  # seconds that the output waits for everything to be healthy, so that progress is seen
+GLANCE = 0.05  # seconds between two looks at the logs
+ENDED = ("exited", "dead")
+
+
+class Interrupted(Exception):
+    """Ctrl-C, or SIGTERM."""
+
+
+class Foreground:
+    def __init__(
+        self,
+        connection: Connection,
+        places: Places,
+        stack: Stack,
+        request: dict[str, Any],
+        asked: Asked,
+        options: dict[str, Any],
+    ) -> None:
+        self.connection = connection
+        self.places = places
+        self.request = request
+        self.asked = asked
+        self.options = options
+        self.mine = reached(stack, request["services"], request["no_deps"])
+        self.total = count(stack, request)
+        self.output = Output(places, attached(stack, self.mine, request["services"], options), options)
+        self.show = Progress("up", "running")
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.answers: dict[int, dict[str, Any]] = {}
+        self.awaited = 0
+
+    def run(self) -> int:
+        with ExitStack() as lock:
+            lock.enter_context(turn(self.places, "up"))
+            with Interrupts() as self.interrupts:
+                try:
+                    self._bring_up()
+                    lock.close()
+                    return self._attend()
+                except Interrupted:
+                    return self._stop(INTERRUPTED)
+
+    def _bring_up(self) -> None:
+        self.show = progress(self.asked.progress, "up", "healthy", self.total)
+        try:
+            self._wait(self.connection.send(self.request))
+            self.connection.send({"do": "watch"})
+            end = time.monotonic() + HEALTH_PATIENCE
+            while time.monotonic() < end and self._on_the_way():
+                self._step(self.show.tick or GLANCE)
+                self.show.draw()
+        finally:
+            self.show.close()
+            self.show = Progress("up", "running")
+
+    def _on_the_way(self) -> bool:
+        """Whether something is not healthy yet, and nothing has gone wrong that the output would tell about."""
+        marks = {step.mark for step in self.show.steps.values()}
+        return "failed" not in marks and ("working" in marks or not self.rows)
+
+    def _attend(self) -> int:
+        """Show the output until everything has ended, or one has and that was to be the end."""
+        while True:
+            shown = self._show_output()
+            try:
+                self._step(0 if shown else GLANCE)
+            except NotRunning:
+                self._show_output()
+                return 0
+            if (code := self._verdict()) is not None:
+                return code
+
+    def _verdict(self) -> int | None:
+        """The exit status, once there is one."""
+        rows = [row for row in self.rows.values() if row["service"] in self.output.services]
+        over = [row for row in rows if row["state"] in ENDED and not row["oneoff"]]
+        chosen = self.options["exit_code_from"]
+        abort = self.options["abort_on_exit"] or chosen
+        failed = [row for row in over if row["exit_code"] != 0]
+        if (abort and over) or (self.options["abort_on_failure"] and failed):
+            first = min(over if abort else failed, key=lambda row: row["ended"] or 0)
+            self._stop(0)
+            from_rows = [row for row in self.rows.values() if row["service"] == chosen] or [first]
+            return int(from_rows[0]["exit_code"] or 0)
+        if self.rows and len(over) == len(rows):
+            self._show_output()
+            return 0
+        return None
+
+    def _stop(self, code: int) -> int:
+        print(file=sys.stderr)
+        print("Gracefully stopping… (press Ctrl-C again to force)", file=sys.stderr, flush=True)
+        services = None if self.request["services"] is None else sorted(self.mine)
+        self.show = progress(self.asked.progress, "stop", "stopped", 0)
+        for row in self.rows.values():
+            self._see(row)
+        try:
+            stop = {"do": "stop", "services": services, "timeout": self.options["timeout"]}
+            self._finish(self.connection.send(stop))
+        except Interrupted:
+            self.show.erase()
+            print("Killing…", file=sys.stderr, flush=True)
+            try:
+                self._finish(self.connection.send({"do": "kill", "services": services, "signal": "SIGKILL"}))
+            except Interrupted:
+                return INTERRUPTED
+        finally:
+            self.show.close()
+            self._show_output()
+        return code
+
+    def _finish(self, number: int) -> None:
+        """Wait for the end of stop or kill, with the last words of the containers above the progress."""
+        self.awaited = number
+        while number not in self.answers:
+            self._show_output()
+            self._step(GLANCE)
+            self.show.draw()
+
+    def _wait(self, number: int) -> None:
+        self.awaited = number
+        while number not in self.answers:
+            self._step(self.show.tick)
+            self.show.draw()
+
+    def _step(self, patience: float | None) -> None:
+        """Take in what arrives within `patience` seconds. Raises Interrupted."""
+        sources: list[Any] = [self.connection, self.interrupts]
+        ready = select.select(sources, [], [], patience)[0]
+        if self.interrupts in ready and self.interrupts.taken():
+            raise Interrupted
+        if self.connection not in ready:
+            return
+        try:
+            arrived = receive(self.connection)
+        except OrchestraError:
+            self._reconnect()
+            return
+        for answer in arrived:
+            if answer.get("re") == self.awaited:
+                trouble(answer)
+            for row in answer.get("rows", ()):
+                self._see(row)
+            if answer.get("done"):
+                self.answers[answer["re"]] = answer
+
+    def _reconnect(self) -> None:
+        """The supervisor has gone: its successor takes over in a moment, unless the stack has been taken down."""
+        waiting = self.awaited and self.awaited not in self.answers
+        if waiting:
+            raise OrchestraError("the supervisor went away", "run the command again")
+        known = {name for name, row in self.rows.items() if not row.get("gone")}
+        self.connection = Connection(self.places, PATIENCE if known else 0.0)
+        self.connection.send({"do": "watch"})
+        self.awaited = 0
+
+    def _see(self, row: dict[str, Any]) -> None:
+        if row["service"] not in self.mine:
+            return
+        self.show.row(row)
+        self.rows[row["name"]] = row
+        if row.get("gone"):
+            del self.rows[row["name"]]
+        else:
+            self.output.add(row)
+
+    def _show_output(self) -> bool:
+        return self.output.show(before=self.show.erase)
+
+
+def attached(stack: Stack, mine: set[str], named: list[str] | None, options: dict[str, Any]) -> set[str]:
+    """The services whose output is shown: those named, or all, without those that do not want it."""
+    chosen = set(options["attach"]) or (mine if named is None or options["attach_dependencies"] else set(named))
+    quiet = {name for name in mine if not stack.services[name].attach} - set(options["attach"])
+    return chosen - quiet - set(options["no_attach"])

@@ -1,0 +1,50 @@
+"""Waiting for the answer to one request, with the rows that come before it shown as progress."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Any
+
+from orchestra.client import Connection
+from orchestra.errors import OrchestraError
+from orchestra.wire.frames import BadFrame
+
+from .progress import Progress
+
+
+def listen(connection: Connection, number: int, show: Progress, patience: float | None = None) -> dict[str, Any]:
+    """The last answer to a request. Raises OrchestraError for an error, TimeoutError after `patience` seconds."""
+    end = None if patience is None else time.monotonic() + patience
+    try:
+        while True:
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            pause = min((each for each in (show.tick, left) if each is not None), default=None)
+            if select.select([connection], [], [], pause)[0]:
+                for answer in receive(connection):
+                    if answer.get("re") != number:
+                        continue
+                    for row in answer.get("rows", ()):
+                        show.row(row)
+                    trouble(answer)
+                    if answer.get("done"):
+                        return answer
+            show.draw()
+    finally:
+        show.close()
+
+
+def receive(connection: Connection) -> list[dict[str, Any]]:
+    """What came in, with the loss of the supervisor as an error for people."""
+    try:
+        return connection.receive()
+    except (EOFError, ConnectionError, BadFrame) as error:
+        raise OrchestraError(f"the supervisor went away: {error}", "run the command again") from None
+
+
+def trouble(answer: dict[str, Any]) -> None:
+    """Raise what an answer says went wrong."""
+    if told := answer.get("error"):
+        raise OrchestraError(told["what"], told.get("hint"), told.get("status", 1))

@@ -1,0 +1,159 @@
+"""What may be said to every command: which stack, which home, how to show progress.
+
+Docker compose wants these options before the sub-command; here they are good in both places, unless the command has
+another use for the letter (`logs -f`, `run -p`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import click
+
+from orchestra.places import Home
+
+from . import colours
+
+F = TypeVar("F", bound=Callable[..., Any])
+PROGRESS = ("auto", "tty", "plain", "json", "quiet")
+ANSI = ("auto", "never", "always")
+FILE_ENDINGS = (".yml", ".yaml")
+
+
+@dataclass(slots=True)
+class Asked:
+    """The global options of one command line, wherever they stood."""
+
+    environ: Mapping[str, str]
+    cwd: str
+    progress: str = "auto"
+    project_name: str | None = None
+    project_directory: str | None = None
+    home_directory: str | None = None
+    dry_run: bool = False
+    files: list[str] = field(default_factory=list)
+    profiles: list[str] = field(default_factory=list)
+    env_files: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Asked:
+        colours.choose(_one_of(ANSI, environ.get("COMPOSE_ANSI")))
+        return cls(environ, _working_folder(environ), _one_of(PROGRESS, environ.get("COMPOSE_PROGRESS")))
+
+    def home(self) -> Home:
+        moved = {**self.environ, "ORCHESTRA_HOME": self.home_directory} if self.home_directory else self.environ
+        return Home.of(moved, os.geteuid())
+
+
+def _one_of(words: tuple[str, ...], word: str | None) -> str:
+    return word if word in words else "auto"
+
+
+def _working_folder(environ: Mapping[str, str]) -> str:
+    """The folder as the shell names it, so that a folder that is a symbolic link keeps its name."""
+    named = environ.get("PWD", "")
+    try:
+        if os.path.isabs(named) and os.path.samefile(named, "."):
+            return named
+    except OSError:
+        pass
+    return os.getcwd()
+
+
+def is_file(word: str) -> bool:
+    """Whether an argument is a stack file rather than a service."""
+    return word.endswith(FILE_ENDINGS) or ("/" in word and os.path.exists(word))
+
+
+def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
+        asked = context.find_object(Asked)
+        if asked is None or value in (None, (), False):
+            return
+        if isinstance(value, tuple):
+            getattr(asked, name).extend(value)
+        else:
+            setattr(asked, name, value)
+
+    return keep
+
+
+def _ansi(_: click.Context, __: click.Parameter, value: str | None) -> None:
+    if value:
+        colours.choose(value)
+
+
+def project_options(*taken: str, at_command: bool = True) -> Callable[[F], F]:
+    """The options of `Asked`, without the letters that the command has `taken` for itself.
+
+    The help of a command shows the two that matter most; that of `orchestra` shows them all.
+    """
+
+    def kept(*names: str, name: str, **more: Any) -> Callable[[Any], Any]:
+        free = [each for each in names if each not in taken]
+        hidden = at_command and name not in ("files", "project_name")
+        return click.option(*free, expose_value=False, callback=_keep(name), hidden=hidden, **more)
+
+    every = [
+        kept("-f", "--file", name="files", multiple=True, metavar="FILE", help="Stack file; repeat to merge."),
+        kept("-p", "--project-name", name="project_name", metavar="NAME", help="Name of the stack."),
+        kept("--profile", name="profiles", multiple=True, metavar="NAME", help="Turn a profile on; repeat."),
+        kept("--env-file", name="env_files", multiple=True, metavar="FILE", help="Instead of .env; repeat."),
+        kept("--project-directory", name="project_directory", metavar="DIR", help="Folder that paths start from."),
+        kept("--home", name="home_directory", metavar="DIR", help="Keep everything below DIR (ORCHESTRA_HOME)."),
+        kept("--progress", name="progress", type=click.Choice(PROGRESS), help="How to show what happens."),
+        kept("--dry-run", name="dry_run", is_flag=True, help="Show what would be done."),
+        click.option(
+            "--ansi",
+            type=click.Choice(ANSI),
+            expose_value=False,
+            callback=_ansi,
+            hidden=at_command,
+            help="Use of colour.",
+        ),
+        click.option("--parallel", type=int, expose_value=False, hidden=True),
+        click.option("--compatibility", is_flag=True, expose_value=False, hidden=True),
+        click.option("--all-resources", is_flag=True, expose_value=False, hidden=True),
+    ]
+
+    def decorate(function: F) -> F:
+        for option in reversed(every):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def services_argument(function: F) -> F:
+    """[STACK.YML] [SERVICE...]: files go to the global options, the rest are services."""
+    return click.argument("services", nargs=-1, metavar="[SERVICE]...", callback=_services)(function)
+
+
+def _services(context: click.Context, _: click.Parameter, words: Iterable[str]) -> tuple[str, ...]:
+    return without_files(context, words)
+
+
+def without_files(context: click.Context, words: Iterable[str]) -> tuple[str, ...]:
+    asked = context.find_object(Asked)
+    words = tuple(words)
+    if asked is not None:
+        asked.files.extend(word for word in words if is_file(word))
+    return tuple(word for word in words if not is_file(word))
+
+
+class FileFirst(click.Command):
+    """A command whose options end at the first word (exec, run), after a stack file that may stand before it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and is_file(args[0]):
+            without_files(ctx, args[:1])
+            args = args[1:]
+        return super().parse_args(ctx, args)
+
+
+timeout_option = click.option(
+    "-t", "--timeout", type=float, metavar="SECONDS", help="Grace before a container is killed."
+)

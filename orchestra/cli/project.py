@@ -1,0 +1,132 @@
+"""Which stack is meant, and its file.
+
+Commands on a running stack need its name only: it is given, or seen in the file without a YAML parser, which costs
+more than the whole command. Only what leaves no doubt counts: a wrong name would stop somebody else's stack. Order of
+the sources as in the Compose Specification: -p, COMPOSE_PROJECT_NAME, `name:`, folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from orchestra.errors import OrchestraError
+from orchestra.places import Places
+
+from .options import Asked
+
+if TYPE_CHECKING:
+    from orchestra.stack.files import Loaded, Request
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+# A block mapping from the first line that says something, so that top-level keys stand at the margin.
+PLAIN_START = re.compile(r"\s*(?:#.*\n\s*|---[ ]*\n\s*)*[\w-]+:", re.MULTILINE)
+UNCLEAR = re.compile(r"^(?:<<|\?|[{&*!\"'])", re.MULTILINE)
+NAME_LINE = re.compile(r"^name\s*:.*$", re.MULTILINE)
+PLAIN_NAME_LINE = re.compile(r"^name:[ ]+[\"']?([\w-]+)[\"']?[ ]*(?:#.*)?$", re.MULTILINE)
+
+
+def find(asked: Asked) -> Places:
+    """The stack that is meant, with as little reading as possible."""
+    home = asked.home()
+    if asked.project_name:
+        return home.stack(checked(asked.project_name, "--project-name"))
+    from orchestra.stack import files
+
+    found = files.find(request(asked))
+    if given := found.variables.get("COMPOSE_PROJECT_NAME"):
+        return home.stack(checked(given, "COMPOSE_PROJECT_NAME"))
+    name = seen_name([_text(path) for path in found.files], found.directory)
+    return home.stack(name if name else load(asked).stack.name)
+
+
+def checked(name: str, origin: str) -> str:
+    if not NAME.fullmatch(name):
+        raise OrchestraError(
+            f"{name!r} ({origin}) cannot be the name of a stack",
+            "use lower case letters, digits, - and _, and start with a letter or digit",
+        )
+    return name
+
+
+def seen_name(texts: Sequence[str], directory: str) -> str | None:
+    """The name as it can be seen in the files without parsing them; None when only a parser could tell."""
+    from orchestra.stack.files import normalised
+
+    name = os.path.basename(directory)
+    for text in texts:
+        if not PLAIN_START.match(text) or UNCLEAR.search(text):
+            return None
+        written = NAME_LINE.findall(text)
+        if len(written) > len(PLAIN_NAME_LINE.findall(text)):
+            return None
+        name = PLAIN_NAME_LINE.findall(text)[-1] if written else name
+    return normalised(name) or None
+
+
+def _text(path: str) -> str:
+    from orchestra.stack.files import read_text
+
+    try:
+        return read_text(path) if path != "-" else ""
+    except OSError as error:
+        raise OrchestraError(f"cannot read {path}: {error.strerror}", "is its name right?") from None
+
+
+def known(places: Places) -> bool:
+    """Whether anything of this stack may be alive or kept."""
+    return os.path.isdir(places.run) or os.path.exists(places.wanted)
+
+
+def request(asked: Asked, services: Iterable[str] = ()) -> Request:
+    from orchestra.stack.files import Request
+
+    return Request(
+        files=tuple(asked.files),
+        project_name=asked.project_name,
+        profiles=tuple(asked.profiles),
+        env_files=tuple(asked.env_files),
+        project_directory=asked.project_directory,
+        cwd=asked.cwd,
+        environ=asked.environ,
+        services=tuple(services),
+    )
+
+
+def load(asked: Asked, services: Iterable[str] = ()) -> Loaded:
+    """Read the stack file; its warnings go to stderr."""
+    from orchestra.stack import files
+
+    loaded = files.load(request(asked, services))
+    if loaded.warnings:
+        from .guard import warn
+
+        for warning in loaded.warnings:
+            warn(str(warning))
+    return loaded
+
+
+def need_services(asked: Asked, wanted: Collection[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Refuse services that neither run nor are in the file."""
+    missing = sorted(set(wanted) - {row["service"] for row in rows})
+    if not missing:
+        return
+    names = {row["service"] for row in rows}
+    try:
+        stack = load(asked).stack
+        names |= set(stack.services) | stack.disabled
+    except OrchestraError:
+        pass
+    refuse_unknown(missing, names)
+
+
+def refuse_unknown(wanted: Iterable[str], names: Collection[str]) -> None:
+    from orchestra.stack.problems import did_you_mean
+
+    wrong = [name for name in wanted if name not in names]
+    if wrong:
+        what = "\n".join(f"no such service: {name}{did_you_mean(name, names)}" for name in wrong)
+        listed = ", ".join(sorted(names))
+        raise OrchestraError(what, f"one of: {listed}" if listed else "orchestra ls shows the stacks that run")

@@ -1,0 +1,42 @@
+"""The way to a stack's supervisor; where both supervisor and keeper are gone but containers are not, a new pair is
+started, which adopts them."""
+
+from __future__ import annotations
+
+import os
+
+from orchestra.client import Connection, NotRunning
+from orchestra.places import Places
+
+PATIENCE = 20.0  # seconds that a supervisor may take to start on a busy machine
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def connect(places: Places, *, changes: bool = False) -> Connection:
+    """Connect to the supervisor of a stack that runs. Raises NotRunning when there is nothing to speak with.
+
+    A command that `changes` something also wakes a stack that has only been kept on disk (after a reboot).
+    """
+    try:
+        return Connection(places)
+    except NotRunning:
+        if not (orphaned(places) or (changes and os.path.exists(places.wanted))):
+            raise
+    return start(places)
+
+
+def start(places: Places) -> Connection:
+    """Connect to the supervisor, which is started when none runs."""
+    from orchestra.keeper.start import ensure_keeper
+
+    ensure_keeper(places)
+    return Connection(places, PATIENCE)
+
+
+def orphaned(places: Places) -> bool:
+    """Whether containers of this boot may live on without a keeper."""
+    try:
+        with open(places.boot) as kept, open(BOOT_ID) as current:
+            return kept.read().strip() == current.read().strip() and bool(os.listdir(places.children))
+    except OSError:
+        return False

@@ -1,0 +1,144 @@
+"""Copying between the caller and a process in a container until that process has ended.
+
+Note [Why the way in has a buffer]: a process that does not read its input must not keep us from reading its output,
+so what it has not taken yet waits here and only then is more read from the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from orchestra.client import Connection
+
+from .listen import receive, trouble
+from .terminal import follow_size, raw, write_all
+
+BLOCK = 1 << 16
+Started = Callable[[dict[str, Any]], None]
+
+
+class Relay:
+    """One process: its request is sent, then `run` copies and returns the exit code."""
+
+    def __init__(self, connection: Connection, request: dict[str, Any], stdin: bool, started: Started | None) -> None:
+        self._connection = connection
+        self._outputs: dict[int, int] = {}  # from the container -> ours
+        self._input: int | None = None  # into the container
+        self._source: int | None = sys.stdin.fileno() if stdin else None
+        self._pending = b""
+        self._started = started
+        self._tty = bool(request["tty"])
+        if self._tty:
+            self._number = connection.send(request)
+        else:
+            self._number = self._send_pipes(request)
+
+    def run(self) -> int:
+        with ExitStack() as undo:
+            try:
+                code = self._copy(undo)
+            finally:
+                self._drain()
+        return code
+
+    def _send_pipes(self, request: dict[str, Any]) -> int:
+        inner_in, self._input = os.pipe()
+        outer_out, inner_out = os.pipe()
+        outer_err, inner_err = os.pipe()
+        number = self._connection.send(request, (inner_in, inner_out, inner_err))
+        for given in (inner_in, inner_out, inner_err):
+            os.close(given)
+        self._outputs = {outer_out: sys.stdout.fileno(), outer_err: sys.stderr.fileno()}
+        os.set_blocking(self._input, False)
+        if self._source is None:
+            self._close_input()
+        return number
+
+    def _take_terminal(self, undo: ExitStack) -> None:
+        """The container's terminal has arrived: join it with the caller's."""
+        master = self._connection.descriptors.pop()
+        caller = sys.stdin.fileno()
+        self._outputs = {master: sys.stdout.fileno()}
+        self._input = master
+        os.set_blocking(master, False)
+        undo.enter_context(raw(caller))
+        undo.enter_context(follow_size(sys.stdout.fileno(), master))
+
+    def _copy(self, undo: ExitStack) -> int:
+        while True:
+            watched: list[Any] = [self._connection, *self._outputs]
+            if self._source is not None and self._input is not None and not self._pending:
+                watched.append(self._source)
+            writable = [self._input] if self._pending and self._input is not None else []
+            ready, taking, _ = select.select(watched, writable, [])
+            for source in [each for each in self._outputs if each in ready]:
+                self._carry(source)
+            if self._source in ready:
+                self._read_input()
+            if taking:
+                self._feed()
+            if self._connection in ready:
+                for answer in receive(self._connection):
+                    if answer.get("re") != self._number:
+                        continue
+                    trouble(answer)
+                    if "started" in answer:
+                        self._begin(answer, undo)
+                    if answer.get("done"):
+                        return int(answer["code"]) if answer.get("code") is not None else 1
+
+    def _begin(self, answer: dict[str, Any], undo: ExitStack) -> None:
+        if self._tty:
+            self._take_terminal(undo)
+        if self._started is not None:
+            self._started(answer)
+
+    def _carry(self, source: int) -> bool:
+        """Copy one block outwards; False at the end."""
+        try:
+            data = os.read(source, BLOCK)
+        except BlockingIOError:
+            return False
+        except OSError:  # EIO: the last process on the terminal is gone
+            data = b""
+        if not data:
+            del self._outputs[source]
+            if source != self._input:
+                os.close(source)
+            return False
+        write_all(self._outputs[source], data)
+        return True
+
+    def _read_input(self) -> None:
+        assert self._source is not None
+        self._pending = os.read(self._source, BLOCK)
+        if not self._pending:
+            self._source = None
+            self._close_input()
+
+    def _feed(self) -> None:
+        assert self._input is not None
+        try:
+            self._pending = self._pending[os.write(self._input, self._pending) :]
+        except BlockingIOError:
+            return
+        except OSError:  # nobody reads there any more
+            self._pending = b""
+            self._close_input()
+
+    def _close_input(self) -> None:
+        if self._input is not None and not self._tty:
+            os.close(self._input)
+            self._input = None
+
+    def _drain(self) -> None:
+        """What the process wrote before it ended is still in the pipes; others may hold them open for ever."""
+        for source in list(self._outputs):
+            os.set_blocking(source, False)
+            while source in self._outputs and self._carry(source):
+                pass

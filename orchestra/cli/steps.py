@@ -1,0 +1,55 @@
+"""What a row means for the progress of a command: a word, whether it is done, and a remark."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from .words import cause
+
+Goal = Literal["created", "running", "healthy", "stopped", "removed", "killed"]
+Mark = Literal["working", "done", "failed"]
+
+
+class Step(NamedTuple):
+    word: str
+    mark: Mark
+    remark: str = ""
+
+
+def step(row: dict[str, Any], goal: Goal) -> Step:
+    """How far a container is on its way to the goal of the command."""
+    if row.get("gone"):
+        return Step("Removed", "done")
+    if goal in ("stopped", "removed", "killed"):
+        return _downwards(row, goal)
+    return _upwards(row, goal)
+
+
+def _downwards(row: dict[str, Any], goal: Goal) -> Step:
+    if row["state"] in ("running", "stopping", "restarting"):
+        return Step("Killing" if goal == "killed" else "Stopping", "working", cause(row))
+    if goal == "removed":
+        return Step("Stopped", "working")
+    return Step("Killed" if goal == "killed" else "Stopped", "done")
+
+
+def _upwards(row: dict[str, Any], goal: Goal) -> Step:
+    state, health = row["state"], row["health"]
+    if state == "created":
+        return Step("Created", "done" if goal == "created" else "working")
+    if state == "waiting":
+        return Step("Waiting", "working", cause(row))
+    if state == "stopping":
+        return Step("Stopping", "working", cause(row))
+    if state == "restarting":
+        return Step("Restarting", "failed", cause(row))
+    if state in ("exited", "dead"):
+        well = row["exit_code"] == 0
+        return Step("Exited" if well else "Failed", "done" if well else "failed", "" if well else row["last_exit"])
+    if health == "unhealthy":
+        return Step("Unhealthy", "failed", cause(row))
+    if health == "healthy":
+        return Step("Healthy", "done")
+    if health == "starting" and goal == "healthy":
+        return Step("Starting", "working", "not healthy yet")
+    return Step("Started", "done")

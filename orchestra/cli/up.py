@@ -1,0 +1,172 @@
+"""`orchestra up`: make what runs equal to the stack file."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from orchestra.client import Connection
+from orchestra.errors import OrchestraError
+from orchestra.stack.model import Stack
+from orchestra.wire.codec import encode
+
+from .listen import listen
+from .options import Asked, project_options, services_argument, timeout_option
+from .progress import progress
+from .project import load, refuse_unknown
+from .queue import turn
+from .reach import start
+from .steps import Goal
+
+IMAGES = "images are not supported yet"
+
+
+@click.command()
+@services_argument
+@click.option("-d", "--detach", is_flag=True, help="Return as soon as everything runs.")
+@click.option("--wait", is_flag=True, help="Return as soon as everything is healthy. Implies --detach.")
+@click.option("--wait-timeout", type=float, metavar="SECONDS", help="Give up waiting after this time.")
+@click.option("--force-recreate", is_flag=True, help="Replace containers even if nothing changed.")
+@click.option("--no-recreate", is_flag=True, help="Leave containers as they are even if the file changed.")
+@click.option("--no-deps", is_flag=True, help="Do not start what the services depend on.")
+@click.option("--no-start", is_flag=True, help="Create, but do not start.")
+@click.option("--scale", "scales", multiple=True, metavar="SERVICE=N", help="Run N containers of a service; repeat.")
+@click.option("--remove-orphans", is_flag=True, help="Remove containers of services that the file has no more.")
+@timeout_option
+@click.option("--abort-on-container-exit", "abort_on_exit", is_flag=True, help="Stop all when one ends.")
+@click.option("--abort-on-container-failure", "abort_on_failure", is_flag=True, help="Stop all when one fails.")
+@click.option(
+    "--exit-code-from", metavar="SERVICE", help="End with its exit code. Implies --abort-on-container-exit."
+)
+@click.option("--attach", multiple=True, metavar="SERVICE", help="Show the output of these only; repeat.")
+@click.option("--no-attach", multiple=True, metavar="SERVICE", help="Do not show its output; repeat.")
+@click.option("--attach-dependencies", is_flag=True, help="Show the output of dependencies too.")
+@click.option("--no-log-prefix", is_flag=True, help="No name in front of a line.")
+@click.option("--timestamps", is_flag=True, help="The time in front of a line.")
+@click.option("--no-color", is_flag=True, help="No colours in front of a line.")
+@click.option("--build", is_flag=True, hidden=True)
+@click.option("--no-build", is_flag=True, hidden=True)
+@click.option("--pull", hidden=True)
+@click.option("--quiet-pull", is_flag=True, hidden=True)
+@click.option("--always-recreate-deps", is_flag=True, hidden=True)
+@click.option("-y", "--yes", is_flag=True, hidden=True)
+@click.option("--menu", is_flag=True, hidden=True)
+@project_options()
+@click.pass_obj
+def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> int:
+    """Create and start what a stack file describes, and show what it writes. Ctrl-C stops it all."""
+    refuse_combinations(options)
+    loaded = load(asked, services)
+    stack = scaled(loaded.stack, options["scales"])
+    named = (*services, *options["attach"], *options["no_attach"], *filter(None, [options["exit_code_from"]]))
+    refuse_unknown(named, stack.services)
+    places = asked.home().stack(stack.name)
+    if asked.dry_run:
+        with start(places) as connection:
+            return show_plan(connection, stack, options)
+    request = apply_request(asked, stack, services, options)
+    if options["detach"] or options["wait"] or options["no_start"]:
+        with turn(places, "up"), start(places) as connection:
+            return detached(connection, request, asked, count(stack, request), options["wait_timeout"])
+    from .foreground import Foreground
+
+    with start(places) as connection:
+        return Foreground(connection, places, stack, request, asked, options).run()
+
+
+def refuse_combinations(options: dict[str, Any]) -> None:
+    """What docker compose refuses as well, and what is not built yet."""
+    for flag in ("build", "pull"):
+        if options[flag]:
+            raise OrchestraError(f"--{flag}: {IMAGES}", "give the service a rootfs: instead of an image:")
+    if options["force_recreate"] and options["no_recreate"]:
+        raise OrchestraError("--force-recreate and --no-recreate are incompatible", "leave one of them out")
+    stays = [f"--{name}" for name in ("exit-code-from",) if options[name.replace("-", "_")]]
+    stays += ["--abort-on-container-exit"] if options["abort_on_exit"] else []
+    stays += ["--abort-on-container-failure"] if options["abort_on_failure"] else []
+    if stays and (options["detach"] or options["wait"]):
+        raise OrchestraError(f"{stays[0]} is incompatible with --detach and --wait", "leave --detach out")
+    if options["abort_on_exit"] and options["abort_on_failure"]:
+        raise OrchestraError(
+            "--abort-on-container-exit and --abort-on-container-failure are incompatible", "leave one of them out"
+        )
+
+
+def scaled(stack: Stack, scales: tuple[str, ...]) -> Stack:
+    """The stack with the numbers of --scale."""
+    services = dict(stack.services)
+    for each in scales:
+        name, _, number = each.partition("=")
+        if not number.isdigit():
+            raise OrchestraError(f"--scale {each}: not SERVICE=NUMBER", 'write it like "cart=2"')
+        refuse_unknown([name], services)
+        services[name] = dataclasses.replace(services[name], scale=int(number))
+        if int(number) > 1 and (fixed := services[name].container_name):
+            raise OrchestraError(
+                f"cannot run {number} containers of {name}: its container_name {fixed} can be used once only",
+                "take container_name out of the stack file",
+            )
+    return dataclasses.replace(stack, services=services) if scales else stack
+
+
+def apply_request(asked: Asked, stack: Stack, services: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    recreate = "force" if options["force_recreate"] else "never" if options["no_recreate"] else "diverged"
+    environ = asked.environ
+    orphans = environ.get("COMPOSE_REMOVE_ORPHANS", "").lower() in ("1", "true", "yes")
+    return {
+        "do": "apply",
+        "stack": encode(stack),
+        "services": list(services) or None,
+        "recreate": recreate,
+        "no_deps": options["no_deps"],
+        "no_start": options["no_start"],
+        "remove_orphans": options["remove_orphans"] or orphans,
+        "timeout": options["timeout"],
+        "until": "healthy" if options["wait"] else "running",
+    }
+
+
+def reached(stack: Stack, services: list[str] | None, no_deps: bool = False) -> set[str]:
+    """The services that `up` with these names touches: they and what they depend on."""
+    if services is None:
+        return set(stack.services)
+    found: set[str] = set()
+    todo = list(services)
+    while todo:
+        name = todo.pop()
+        if name not in found and name in stack.services:
+            found.add(name)
+            todo += [] if no_deps else [needed.service for needed in stack.services[name].depends_on]
+    return found
+
+
+def count(stack: Stack, request: dict[str, Any]) -> int:
+    return sum(stack.services[name].scale for name in reached(stack, request["services"], request["no_deps"]))
+
+
+def goal_of(request: dict[str, Any]) -> Goal:
+    return "created" if request["no_start"] else "healthy" if request["until"] == "healthy" else "running"
+
+
+def detached(
+    connection: Connection, request: dict[str, Any], asked: Asked, total: int, patience: float | None
+) -> int:
+    show = progress(asked.progress, "up", goal_of(request), total)
+    try:
+        listen(connection, connection.send(request), show, patience)
+    except TimeoutError:
+        late = [name for name, step in show.steps.items() if step.mark != "done"]
+        who = ", ".join(sorted(late)) or "the stack"
+        raise OrchestraError(
+            f"{who} not ready after {patience:g} s", "orchestra why SERVICE tells the cause"
+        ) from None
+    return 0
+
+
+def show_plan(connection: Connection, stack: Stack, options: dict[str, Any]) -> int:
+    recreate = "force" if options["force_recreate"] else "never" if options["no_recreate"] else "diverged"
+    answer = connection.call({"do": "plan", "stack": encode(stack), "recreate": recreate})
+    click.echo("\n".join(answer["lines"]) if answer["lines"] else "nothing to do")
+    return 0
