@@ -1,0 +1,103 @@
+"""Everything a start needs from the host, opened while the host's rights are there; the child only uses it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+
+from orchestra.wire.spec import GivenFile, Namespace, Spec
+
+from . import cgroups, init, seccomp
+from . import syscalls as s
+from .failure import StartError, step
+from .layers import overlay
+from .mounts import AnyMount, Bind, Outside, read_mount
+
+_KINDS = {
+    "mount": s.CLONE_NEWNS,
+    "pid": s.CLONE_NEWPID,
+    "ipc": s.CLONE_NEWIPC,
+    "uts": s.CLONE_NEWUTS,
+    "network": s.CLONE_NEWNET,
+    "user": s.CLONE_NEWUSER,
+    "cgroup": s.CLONE_NEWCGROUP,
+}
+LARGEST_FILE = 1 << 20
+
+
+class Prepared:
+    """One start. `unshare` are the namespaces to make, `join` descriptors of those to enter, with their kinds."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.unshare = 0
+        self.join: list[tuple[int, int]] = []
+        self.userns = -1
+        self.base = 0
+        self.host_network = True
+        self._open_namespaces(spec["linux"]["namespaces"])
+        outside = Outside(self.userns, self.base)
+        self.mounts = self._mounts()
+        for mount in self.mounts:
+            mount.prepare(outside)
+        self.root = overlay(spec["orchestra"], outside)
+        self.files = [(given, _content(given)) for given in spec["orchestra"]["files"]]
+        self.filters = read_filters(spec["orchestra"]["seccomp"])
+        self.init = init.program() if spec["orchestra"]["init"] else -1
+
+    def _open_namespaces(self, namespaces: list[Namespace]) -> None:
+        for namespace in namespaces:
+            kind, path = namespace["type"], namespace.get("path", "")
+            self.host_network &= kind != "network"
+            if not path:
+                self.unshare |= _KINDS[kind]
+                continue
+            with step("namespaces"):
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if kind == "user":
+                self.userns = fd
+                self.base = self.spec["linux"]["uidMappings"][0]["hostID"]
+            elif kind == "network":
+                # Joined already here: sysfs and net.* are made for the network namespace that one is in.
+                with step("namespaces", path):
+                    s.setns(fd, s.CLONE_NEWNET)
+                os.close(fd)
+            else:
+                self.join.append((fd, _KINDS[kind]))
+        if self.unshare & s.CLONE_NEWUSER:
+            raise StartError("namespaces", 22, "a user namespace needs the path of a pinned one")
+        if not self.unshare & s.CLONE_NEWNS:
+            raise StartError("namespaces", 22, "a container needs a mount namespace of its own")
+
+    def _mounts(self) -> list[AnyMount]:
+        usr: list[AnyMount] = [Bind(mount, must_idmap=False) for mount in self.spec["orchestra"]["usr"]]
+        hierarchies = cgroups.driver().shown()
+        return usr + [read_mount(mount, hierarchies) for mount in self.spec["mounts"]]
+
+
+def _content(given: GivenFile) -> bytes:
+    if "content" in given:
+        return base64.b64decode(given["content"])
+    path = given.get("source", "")
+    with step("files", path):
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
+                raise StartError("files", 0, f"{path} is no regular file of at most 1 MiB")
+            return os.read(fd, LARGEST_FILE)
+        finally:
+            os.close(fd)
+
+
+def read_filters(path: str) -> list[bytes]:
+    """The programs in a filter file, in the order in which they are loaded."""
+    if not path:
+        return []
+    with step("seccomp", path):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return seccomp.unpack(os.read(fd, 1 << 20))
+        finally:
+            os.close(fd)

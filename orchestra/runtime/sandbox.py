@@ -1,0 +1,141 @@
+"""The pair of user and network namespace that every start of a container joins, pinned by bind mounts.
+
+Made first and kept through restarts, so the network can be wired before anything runs and stays wired afterwards.
+The network namespace belongs to the user namespace of its pair: that is what lets sysfs be mounted and `net.*` be
+written on behalf of the container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Sequence
+
+from orchestra.wire.keeping import SandboxSpec
+
+from . import syscalls
+from .failure import StartError, step
+
+
+def make(specs: Sequence[SandboxSpec]) -> None:
+    """Make what is missing. Call it in a process that may fork: each pair is born in a child of its own."""
+    wanted = [spec for spec in specs if not _complete(spec)]
+    births = [_Birth(spec) for spec in wanted]
+    try:
+        for birth in births:
+            birth.pin()
+    finally:
+        for birth in births:
+            birth.end()
+
+
+def remove(user_pin: str, net_pin: str) -> None:
+    """Let go of a pair; the kernel ends it with its last process. Nothing there is fine."""
+    for pin in (net_pin, user_pin):
+        if pin:
+            _unpin(pin)
+
+
+def pinned(pin: str) -> bool:
+    """A namespace is mounted there, not a plain file that a reboot left behind."""
+    try:
+        fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(fd, 0xB703)  # NS_GET_NSTYPE: only a namespace answers
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _complete(spec: SandboxSpec) -> bool:
+    net = spec["net_pin"]
+    return pinned(spec["user_pin"]) and (not net or pinned(net))
+
+
+class _Birth:
+    """A child that unshares, says so, and lives until its namespaces are mapped and pinned."""
+
+    def __init__(self, spec: SandboxSpec) -> None:
+        self.spec = spec
+        born, self._say = os.pipe()
+        wait, self._release = os.pipe()
+        self._born = born
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._release)  # so that it ends, should its parent die
+            _be_born(self._say, wait, bool(spec["net_pin"]))
+        os.close(self._say)
+        os.close(wait)
+
+    def pin(self) -> None:
+        spec = self.spec
+        with step("sandbox"):
+            answer = os.read(self._born, 4)
+            if len(answer) < 4:
+                raise StartError("sandbox", 0, "the process that makes the namespaces ended early")
+            if code := struct.unpack("i", answer)[0]:
+                raise StartError("sandbox", code, f"cannot make a user namespace: {os.strerror(code)}")
+            line = f"0 {spec['base']} {spec['size']}\n".encode()
+            for name in ("uid_map", "gid_map"):
+                _write(f"/proc/{self.pid}/{name}", line)
+            _pin(f"/proc/{self.pid}/ns/user", spec["user_pin"])
+            if spec["net_pin"]:
+                _pin(f"/proc/{self.pid}/ns/net", spec["net_pin"])
+
+    def end(self) -> None:
+        os.write(self._release, b"!")  # closing is not enough: children born later hold a copy of this end
+        os.close(self._release)
+        os.close(self._born)
+        os.waitpid(self.pid, 0)
+
+
+def _be_born(say: int, wait: int, with_network: bool) -> None:
+    code = 0
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWUSER | (syscalls.CLONE_NEWNET if with_network else 0))
+        if with_network:
+            raise_loopback()
+    except OSError as error:
+        code = error.errno or 1
+    os.write(say, struct.pack("i", code))
+    os.read(wait, 1)
+    os._exit(0)
+
+
+def raise_loopback() -> None:
+    """`lo` up in the current network namespace (netdevice(7), SIOCSIFFLAGS)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        up_and_running = struct.pack("16sH22x", b"lo", 0x1 | 0x40)
+        fcntl.ioctl(control, 0x8914, up_and_running)
+
+
+def _pin(namespace: str, pin: str) -> None:
+    _unpin(pin)
+    os.makedirs(os.path.dirname(pin), 0o700, exist_ok=True)
+    os.close(os.open(pin, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    syscalls.mount(namespace, pin, "", syscalls.MS_BIND)
+
+
+def _unpin(pin: str) -> None:
+    while True:
+        try:
+            syscalls.umount2(pin, syscalls.MNT_DETACH)
+        except OSError:
+            break  # not mounted, or not there
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(pin)
+
+
+def _write(path: str, text: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text)
+    finally:
+        os.close(fd)

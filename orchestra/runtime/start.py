@@ -1,0 +1,152 @@
+"""Start a container: `start` runs in a child of the keeper's (the starter), with the host's rights."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import signal
+import socket
+import struct
+
+from orchestra.wire.spec import Process, Spec
+
+from . import cgroups, enter, service, sysctls
+from .failure import StartError, step
+from .prepared import Prepared
+
+
+def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket.socket | int | None = None) -> int:
+    """The host's pid of the container's pid 1, once the service's program runs.
+
+    Raises StartError when it does not come to that; then nothing is left of the attempt.
+    """
+    gc.disable()
+    path = spec["linux"]["cgroupsPath"]
+    driver = cgroups.driver()
+    try:
+        with step("cgroup"):
+            driver.create(path, spec["linux"]["resources"])
+        prepared = Prepared(spec)
+        with step("sysctl"):
+            sysctls.write(spec["linux"]["sysctl"], prepared.host_network)
+        return _Start(prepared, driver, path).run(stdin, stdout, stderr, _descriptor(terminal_out))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            driver.kill(path)
+            driver.remove(path)
+        raise
+
+
+def _descriptor(terminal_out: socket.socket | int | None) -> int:
+    if terminal_out is None:
+        return -1
+    return terminal_out if isinstance(terminal_out, int) else terminal_out.fileno()
+
+
+class _Start:
+    def __init__(self, prepared: Prepared, driver: cgroups.Driver, path: str) -> None:
+        self.prepared = prepared
+        self.driver = driver
+        self.path = path
+
+    def run(self, stdin: int, stdout: int, stderr: int, terminal_out: int) -> int:
+        heard, report = os.pipe()
+        go, self._go = os.pipe()
+        verdict, self._verdict = os.pipe()
+        usher = os.fork()
+        if usher == 0:
+            os.close(self._go)
+            os.close(self._verdict)
+            enter.usher(self.prepared, enter.Streams(stdin, stdout, stderr, terminal_out, report, go), verdict)
+        for fd in (report, go, verdict):
+            os.close(fd)
+        pid = 0
+        try:
+            pid = read_birth(heard)
+            self._welcome(pid, heard)
+            read_verdict(heard, self.prepared.spec["process"])
+        except BaseException:
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            os.write(self._verdict, b"r")
+            raise
+        finally:
+            for fd in (self._go, self._verdict, heard):
+                os.close(fd)
+            os.waitpid(usher, 0)
+        return pid
+
+    def _welcome(self, pid: int, heard: int) -> None:
+        """What only the host may do to pid 1, done while it mounts: on v1 each attach waits for a grace period."""
+        process = self.prepared.spec["process"]
+        try:
+            with step("cgroup"):
+                self.driver.attach(self.path, pid)
+            set_limits(pid, process)
+        except (StartError, ProcessLookupError):
+            read_rest(heard, process, ended=True)
+            raise
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._go, b"g")
+
+
+def set_limits(pid: int, process: Process) -> None:
+    for limit in process["rlimits"]:
+        with step("rlimit", limit["type"]):
+            kind = getattr(resource, limit["type"])
+            soft, hard = _infinite(limit["soft"]), _infinite(limit["hard"])
+            allowed = resource.getrlimit(kind)[1]
+            if kind == resource.RLIMIT_NOFILE and _more(hard, allowed):
+                hard, soft = allowed, allowed if _more(soft, allowed) else soft
+            resource.prlimit(pid, kind, (soft, hard))
+    if "oomScoreAdj" in process:
+        with step("oom_score_adj"):
+            cgroups.write(f"/proc/{pid}/oom_score_adj", str(process["oomScoreAdj"]))
+
+
+def _infinite(value: int) -> int:
+    return resource.RLIM_INFINITY if value < 0 or value >= 1 << 63 else value
+
+
+def _more(one: int, other: int) -> bool:
+    if other == resource.RLIM_INFINITY:
+        return False
+    return one == resource.RLIM_INFINITY or one > other
+
+
+def read_birth(heard: int) -> int:
+    """The usher's first word: the pid of pid 1, or why there is none."""
+    first = os.read(heard, 5)
+    if first[:1] == enter.BORN:
+        return int(struct.unpack("i", first[1:])[0])
+    if first[:1] == enter.FAILED:
+        raise StartError.decode(first[1:] + _until_end(heard))
+    raise StartError("start", 0, "the process that makes the container ended early")
+
+
+def read_verdict(heard: int, process: Process) -> None:
+    """Returns once the program runs: its exec closes the pipe, after READY was said."""
+    read_rest(heard, process, ended=False)
+
+
+def read_rest(heard: int, process: Process, ended: bool) -> None:
+    said = _until_end(heard) if not ended else os.read(heard, 4096)
+    ready = said.startswith(service.READY)
+    said = said.removeprefix(service.READY)
+    if said[:1] == enter.FAILED:
+        raise StartError.decode(said[1:])
+    if said[:1] == enter.INIT_FAILED:
+        code = struct.unpack("<i", said[1:5])[0]
+        raise service.exec_error(process["args"][0], OSError(code, os.strerror(code)))
+    if not ready and not ended:
+        raise StartError("start", 0, "the container's first process was killed before its program ran")
+
+
+def _until_end(fd: int) -> bytes:
+    parts = []
+    while part := os.read(fd, 65536):
+        parts.append(part)
+    return b"".join(parts)
