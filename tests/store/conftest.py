@@ -1,6 +1,7 @@
 """A store of plain processes for each test that asks for one."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,24 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
     finally:
         store.stop_all()
+
+
+@pytest.fixture
+def store_url(store: Store) -> str:
+    """Where a person finds the store. Redefine this and `kill_orders` to run a test against another way of running it."""
+    return store.url("web")
+
+
+@pytest.fixture
+def kill_orders(store: Store) -> Iterator[Callable[[], None]]:
+    """Ends the orders service as `kill -9` does; a second later it is there again, as under a supervisor."""
+    timers: list[threading.Timer] = []
+
+    def kill() -> None:
+        store.kill("orders")
+        timers.append(threading.Timer(1.0, store.start, ["orders"]))
+        timers[-1].start()
+
+    yield kill
+    for timer in timers:
+        timer.join()
