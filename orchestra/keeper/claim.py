@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -17,16 +18,39 @@ def claim(places: Places) -> int | None:
     """Make the directories and take the keeper's lock. Returns its descriptor, None if another keeper has it."""
     for directory in (places.run, places.data):
         make_private(directory)
-    lock = os.open(f"{places.run}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
+    lock = _lock(f"{places.run}/{LOCK}")
+    if lock is None:
         return None
     forget_other_boots(places)
     for directory in (places.children, places.fifos):
         make_private(directory)
     return lock
+
+
+def release(places: Places) -> None:
+    """The keeper ends together with its stack: nothing of it stays in the run directory."""
+    for directory in (places.children, places.fifos):
+        remove_tree(directory)
+    for path in (places.boot, f"{places.run}/supervisor.json", f"{places.run}/{LOCK}"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    with contextlib.suppress(OSError):  # something of somebody else's is still there
+        os.rmdir(places.run)
+
+
+def _lock(path: str) -> int | None:
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        # The keeper before may have removed the file between our two calls.
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_ino == os.fstat(lock).st_ino:
+                return lock
+        os.close(lock)
 
 
 def make_private(directory: str) -> None:

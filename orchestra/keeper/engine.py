@@ -10,6 +10,7 @@ from .errand import Failed
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..runtime.failure import StartError
     from ..wire.keeping import SandboxSpec
     from ..wire.spec import Process, Spec
 
@@ -39,24 +40,28 @@ class Engine:
 
         try:
             if not spec["process"]["terminal"]:
-                return {"pid": start.start(spec, *stdio, -1)}, []
+                stdin, stdout, stderr = stdio
+                return {"pid": start.start(spec, stdin, stdout, stderr)}, []
             ours, theirs = socket.socketpair()
-            pid = start.start(spec, -1, -1, -1, theirs.fileno())
+            pid = start.start(spec, -1, -1, -1, theirs)
             return {"pid": pid}, _received(ours)
         except StartError as error:
             raise _failed(error) from None
 
-    def execute(self, pid: int, pidfd: int, cgroup: str, process: Process, seccomp: str, stdio: list[int]) -> Outcome:
+    def execute(
+        self, pid: int, start_time: int, cgroup: str, process: Process, seccomp: str, stdio: list[int]
+    ) -> Outcome:
         """Start a process in a running container. Returns {"pid": host's pid} and, with a terminal, the master."""
         from ..runtime import join
         from ..runtime.failure import StartError
 
         try:
             if not process["terminal"]:
-                return {"pid": join.join(pidfd, cgroup, process, seccomp, *stdio, -1)}, []
+                stdin, stdout, stderr = stdio
+                return {"pid": join.join(pid, start_time, process, seccomp, cgroup, stdin, stdout, stderr)}, []
             ours, theirs = socket.socketpair()
-            pid = join.join(pidfd, cgroup, process, seccomp, -1, -1, -1, theirs.fileno())
-            return {"pid": pid}, _received(ours)
+            found = join.join(pid, start_time, process, seccomp, cgroup, -1, -1, -1, theirs)
+            return {"pid": found}, _received(ours)
         except StartError as error:
             raise _failed(error) from None
 
@@ -71,5 +76,5 @@ def _received(channel: socket.socket) -> list[int]:
     return socket.recv_fds(channel, 16, 1)[1]
 
 
-def _failed(error: Any) -> Failed:
-    return Failed(error.step, error.errno, error.what)
+def _failed(error: StartError) -> Failed:
+    return Failed(error.step, error.errno, error.what, error.code)

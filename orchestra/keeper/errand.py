@@ -30,9 +30,10 @@ LONGEST = 64 * 1024
 class Failed(Exception):
     """A request that could not be done, in the words of `wire.keeping.Failure`."""
 
-    def __init__(self, step: str, errno: int, what: str) -> None:
+    def __init__(self, step: str, errno: int, what: str, code: int = 125) -> None:
+        """`code`: the exit code that a shell would give (126, 127), 125 where the program was not to blame."""
         super().__init__(what)
-        self.failure: Result = {"step": step, "errno": errno, "what": what}
+        self.failure: Result = {"step": step, "errno": errno, "what": what, "code": code}
 
 
 def run(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..places import Places
 from . import records
 from .caretaker import Caretaker
+from .claim import release
 from .connection import Connection
 from .container import Container
 from .engine import Engine
@@ -75,7 +76,7 @@ class Keeper:
         for container in self._containers.values():
             container.close()
         if self._quitting:
-            self._clear()
+            release(self._places)
 
     def reap(self) -> None:
         """Wait for every child that ended: containers, errands, the supervisor, orphans of any of them."""
@@ -174,10 +175,10 @@ class Keeper:
         stdio = [] if process["terminal"] else descriptors[:3]
         if not process["terminal"] and len(stdio) != 3:
             raise Failed("exec", errno.EINVAL, "exec needs three descriptors: stdin, stdout, stderr")
-        pid, pidfd, cgroup = container.record["pid"], container.pidfd, container.record["cgroup"]
+        pid, started, cgroup = (container.record[key] for key in ("pid", "start_time", "cgroup"))
 
         def work() -> tuple[Message, list[int]]:
-            return self._engine.execute(pid, pidfd, cgroup, process, seccomp, stdio)
+            return self._engine.execute(pid, started, cgroup, process, seccomp, stdio)
 
         def done(result: Message, masters: list[int]) -> None:
             self._answer(connection, message, result, masters)
@@ -186,7 +187,7 @@ class Keeper:
                 ended = self._executions.began(result["pid"], message["exec"], timeout)
                 self._await(result["pid"], ended)
 
-        self._errand(work, done, [*stdio, pidfd])
+        self._errand(work, done, stdio)
 
     def _signal(self, connection: Connection, message: Message, _: list[int]) -> Message | None:
         container = self._running(_checked(message["name"]), "signal")
@@ -213,7 +214,8 @@ class Keeper:
     def _keep(self, _: Connection, message: Message, descriptors: list[int]) -> Message:
         if len(descriptors) != 1:
             raise Failed("store", errno.EINVAL, "store takes one descriptor")
-        self._store.put(str(message["name"]), descriptors.pop())
+        name = str(message["name"])
+        self._store.put(name, descriptors.pop())
         return {}
 
     def _fetch(self, connection: Connection, message: Message, _: list[int]) -> None:
@@ -279,12 +281,15 @@ class Keeper:
             if container.record["ended"] is not None:
                 continue
             if container.adopt():
-                self._loop.watch(container.pidfd, lambda _, one=container: self._adopted_ended(one, SOONEST_LOOK))
+                self._watch_adopted(container)
                 continue
             if container.starting:
                 # The keeper died in the midst of a start: what came of it, nobody knows the pid of.
                 self._kill_all(container.record["cgroup"], lambda _, __: None)
             container.ended(None)
+
+    def _watch_adopted(self, container: Container) -> None:
+        self._loop.watch(container.pidfd, lambda _: self._adopted_ended(container, SOONEST_LOOK))
 
     def _adopted_ended(self, container: Container, delay: float) -> None:
         status = exit_status(container.pidfd)
@@ -311,12 +316,6 @@ class Keeper:
 
     def _no_supervisor(self) -> None:
         self._loop.over = True
-
-    def _clear(self) -> None:
-        """The stack is no more: leave nothing of ours in the run directory."""
-        for container in self._containers.values():
-            container.erase()
-        self._store.close()
 
 
 def _checked(name: object) -> str:

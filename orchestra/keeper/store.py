@@ -21,7 +21,3 @@ class Store:
 
     def all(self) -> tuple[list[str], list[int]]:
         return list(self._held), list(self._held.values())
-
-    def close(self) -> None:
-        for name in list(self._held):
-            self.drop(name)

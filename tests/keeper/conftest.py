@@ -18,6 +18,7 @@ import pytest
 from orchestra.client import dial
 from orchestra.keeper.engine import Engine
 from orchestra.keeper.errand import Failed
+from orchestra.keeper.process import start_time as process_start_time
 from orchestra.keeper.start import answers, become_keeper
 from orchestra.logs.layout import LOG, file_name, segments
 from orchestra.places import Home, Places
@@ -52,9 +53,9 @@ class PlainEngine(Engine):
         return self._execute(spec["process"], stdio)
 
     def execute(
-        self, pid: int, pidfd: int, cgroup: str, process: Any, seccomp: str, stdio: list[int]
+        self, pid: int, start_time: int, cgroup: str, process: Any, seccomp: str, stdio: list[int]
     ) -> tuple[dict[str, Any], list[int]]:
-        os.fstat(pidfd)
+        assert process_start_time(pid) == start_time
         return self._execute(process, stdio)
 
     def kill(self, cgroup: str) -> None:
