@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def store_url(store: Store) -> str:
-    """Where a person finds the store. Redefine this and `kill_orders` to run a test against another way of running it."""
+    """Where a person finds the store. With this and `kill_orders` redefined, tests run against containers."""
     return store.url("web")
 
 
