@@ -49,7 +49,8 @@ def usher(prepared: Prepared, streams: Streams, verdict: int) -> None:
             for fd, kind in prepared.join:
                 s.setns(fd, kind)
             if prepared.userns >= 0:
-                become_mapped_root(prepared.userns)
+                s.setns(prepared.userns, s.CLONE_NEWUSER)
+                become_root_inside()
             s.unshare(prepared.unshare & ~s.CLONE_NEWCGROUP)
         pid = os.fork()
         if pid == 0:
@@ -64,8 +65,8 @@ def usher(prepared: Prepared, streams: Streams, verdict: int) -> None:
     os._exit(0)
 
 
-def become_mapped_root(userns: int) -> None:
-    s.setns(userns, s.CLONE_NEWUSER)
+def become_root_inside() -> None:
+    """From an unmapped id to 0 of the user namespace just joined."""
     os.setgroups(())
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)

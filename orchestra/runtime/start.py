@@ -31,7 +31,7 @@ def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket
         prepared = Prepared(spec)
         with step("sysctl"):
             sysctls.write(spec["linux"]["sysctl"], prepared.host_network)
-        return _Start(prepared, driver, path).run(stdin, stdout, stderr, _descriptor(terminal_out))
+        return _Start(prepared, driver, path).run(stdin, stdout, stderr, descriptor(terminal_out))
     except BaseException:
         with contextlib.suppress(OSError):
             driver.kill(path)
@@ -39,7 +39,7 @@ def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket
         raise
 
 
-def _descriptor(terminal_out: socket.socket | int | None) -> int:
+def descriptor(terminal_out: socket.socket | int | None) -> int:
     if terminal_out is None:
         return -1
     return terminal_out if isinstance(terminal_out, int) else terminal_out.fileno()
@@ -87,7 +87,7 @@ class _Start:
                 self.driver.attach(self.path, pid)
             set_limits(pid, process)
         except (StartError, ProcessLookupError):
-            read_rest(heard, process, ended=True)
+            read_rest(heard, process, ended=True)  # pid 1 may have said more about why it is gone
             raise
         with contextlib.suppress(BrokenPipeError):
             os.write(self._go, b"g")

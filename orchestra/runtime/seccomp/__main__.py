@@ -1,0 +1,14 @@
+"""`python -m orchestra.runtime.seccomp` writes the bytes that are shipped; a test says when that is due."""
+
+from __future__ import annotations
+
+from orchestra.plan.defaults import CAPABILITIES
+
+from . import HERE, build, shipped
+from .compiler import ARCHITECTURES
+
+with open(f"{HERE}/default.json", "rb") as file:
+    profile = file.read()
+for machine in ARCHITECTURES:
+    with open(shipped(machine), "wb") as out:
+        out.write(build(profile, CAPABILITIES, machine))
