@@ -1,17 +1,20 @@
 """One tree out of many texts: documents, variables, `include`, `extends`, and files merged in order.
 
-It asks for texts through a function, so that it never touches a disk itself.
+Compose Specification, 13-merge.md, 14-include.md and 05-services.md (extends). Texts come through a function, so that
+nothing here touches a disk itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from orchestra.errors import OrchestraError
 from orchestra.stack.interpolate import interpolate
-from orchestra.stack.merge import merge, settle
+from orchestra.stack.merge import merge
 from orchestra.stack.nodes import Node, empty
-from orchestra.stack.problems import Mark, Problem, Problems, refuse
+from orchestra.stack.problems import Mark, Path, Problem, Problems, refuse
 from orchestra.stack.read import read
 
 
@@ -25,12 +28,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """How texts become one tree: the variables, who hears of unset ones, and where further files come from."""
+    """Where a project is, what its variables are, and how it reaches further files."""
 
     variables: Mapping[str, str]
-    unset: Callable[[str], None]
     directory: str
+    unset: Callable[[str], None]  # hears of each variable that has neither value nor default
     read_text: Callable[[str], str]
+    spell: Callable[[str], str]  # a path as messages show it
+    trail: tuple[str, ...] = ()  # files on the way to this one, by include
 
 
 def documents(sources: list[Source]) -> list[Node]:
@@ -57,18 +62,48 @@ def _top(node: Node) -> Node:
 
 def assemble(found: list[Node], assembly: Assembly) -> Node:
     """Documents with their variables filled in, their services extended, merged in order."""
-    from orchestra.stack.extends import extended
-    from orchestra.stack.include import included
+    merged = empty(found[0].mark)
+    for tree in filled(found, assembly):
+        if "include" in (tree.value if isinstance(tree.value, dict) else ()):
+            from orchestra.stack.include import included
 
+            tree = included(tree, assembly)
+        if _extends(tree):
+            from orchestra.stack.extends import extended
+
+            tree = extended(tree, merged, assembly)
+        merged = merge(merged, tree)
+    return merged
+
+
+def filled(found: list[Node], assembly: Assembly) -> list[Node]:
+    """Documents with their variables filled in; every bad template is told of."""
     problems: list[Problem] = []
-    filled = []
+    trees = []
     for node in found:
         tree, wrong = interpolate(node, assembly.variables, assembly.unset)
-        filled.append(tree)
+        trees.append(tree)
         problems.extend(wrong)
     if problems:
         raise Problems(problems)
-    merged = empty(found[0].mark)
-    for tree in filled:
-        merged = merge(merged, settle(tree) if merged.value == {} else extended(tree, assembly))
-    return included(merged, assembly)
+    return trees
+
+
+def _extends(tree: Node) -> bool:
+    services = tree.get("services")
+    if services is None or not isinstance(services.value, dict):
+        return False
+    return any(service.get("extends") for service in services.value.values())
+
+
+@contextmanager
+def reading(what: str, mark: Mark, path: Path) -> Iterator[None]:
+    """A file that cannot be read is a problem of the place that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise refuse(f"cannot read {what}: {error.strerror or error}", mark, path) from None
+    except Problems:
+        raise
+    except OrchestraError as error:
+        raise refuse(error.what, mark, path) from None

@@ -12,7 +12,7 @@ from typing import Any
 from orchestra.stack import depends, grants, health, limits, mounts, networking, ports, process
 from orchestra.stack.problems import Path, did_you_mean
 from orchestra.stack.scalars import spelled
-from orchestra.stack.scope import Scope, is_scalar
+from orchestra.stack.scope import Scope, is_scalar, unique
 
 Canon = Callable[[Any, Path, Scope], Any]
 
@@ -29,8 +29,9 @@ def _text(value: Any, path: Path, scope: Scope) -> str | None:
     return scope.text(value, path) or None
 
 
-def _texts(value: Any, path: Path, scope: Scope) -> list[str]:
-    return scope.texts(value, path)
+def _unique(value: Any, path: Path, scope: Scope) -> list[str]:
+    """Said twice is said once."""
+    return unique(scope.texts(value, path))
 
 
 def _pairs(value: Any, path: Path, scope: Scope) -> dict[str, str | None]:
@@ -77,26 +78,26 @@ def _root(value: Any, path: Path, scope: Scope) -> str:
 _SERVICE: dict[str, Canon] = {
     "attach": _tristate,
     "build": _build,
-    "cap_add": _texts,
-    "cap_drop": _texts,
+    "cap_add": _unique,
+    "cap_drop": _unique,
     "configs": _configs,
     "container_name": _text,
     "cpu_shares": _whole,
     "cpus": _number,
     "cpuset": _text,
     "deploy": limits.deploy,
-    "dns": _texts,
-    "dns_opt": _texts,
-    "dns_search": _texts,
+    "dns": _unique,
+    "dns_opt": _unique,
+    "dns_search": _unique,
     "expose": ports.expose,
     "extra_hosts": networking.extra_hosts,
-    "group_add": _texts,
+    "group_add": _unique,
     "healthcheck": health.healthcheck,
     "hostname": _text,
     "image": _text,
     "init": _tristate,
     "labels": _pairs,
-    "links": _texts,
+    "links": _unique,
     "logging": limits.logging,
     "mem_limit": limits.size,
     "mem_reservation": limits.size,
@@ -107,13 +108,13 @@ _SERVICE: dict[str, Canon] = {
     "pids_limit": _whole,
     "ports": ports.ports,
     "privileged": _flag,
-    "profiles": _texts,
+    "profiles": _unique,
     "read_only": _flag,
     "restart": _text,
     "rootfs": _root,
     "scale": _scale,
     "secrets": _secrets,
-    "security_opt": _texts,
+    "security_opt": _unique,
     "shm_size": limits.size,
     "stdin_open": _flag,
     "stop_grace_period": process.grace,

@@ -1,8 +1,8 @@
 """The grammar of `.env` and `env_file`, as docker compose reads it.
 
-`K=V`, `K: V`, `export K=V`, blanks around the sign; `#` starts a comment at the start of a line or after white space;
-'…' is literal, "…" knows \\n \\r \\t \\" \\\\ \\$ and variables, both may span lines; an unquoted value knows variables
-too; a bare `K` takes the caller's value. Earlier lines are variables for later ones; the caller's win over both.
+`K=V`, `K: V`, `export K=V`, blanks around the sign; `#` starts a comment at the start of a line or after white
+space; '…' is literal, "…" knows \\n \\r \\t \\" \\\\ \\$ and variables, both may span lines; an unquoted value knows
+variables too; a bare `K` takes the caller's value. Earlier lines are variables for later ones; the caller's win over both.
 """
 
 from __future__ import annotations

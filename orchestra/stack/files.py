@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from orchestra.errors import OrchestraError
 
 if TYPE_CHECKING:
+    from orchestra.stack.interpolate import Asked
     from orchestra.stack.model import Stack
     from orchestra.stack.nodes import Node
 
@@ -57,7 +58,7 @@ class Loaded:
     model: dict[str, Any]
     warnings: tuple[str, ...]
     variables: Mapping[str, str]  # what `${…}` was filled in from
-    asked: Mapping[str, tuple[str, str, str]]  # variables that the files speak of: operator, default, unused
+    asked: Mapping[str, Asked]  # variables that the files speak of
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,3 +265,25 @@ def project_name(request: Request, found: Found, documents: list[Node]) -> str:
             f"the folder {found.directory} gives no project name", "add name: to the file, or say --project-name"
         )
     return name
+
+
+def to_json(model: dict[str, Any]) -> str:
+    """The model as `config --format json` prints it: `$` doubled, so that it can be read back."""
+    import json
+
+    return json.dumps(_doubled(model), indent=2, ensure_ascii=False)
+
+
+def to_yaml(model: dict[str, Any]) -> str:
+    """The model as `config` prints it: `$` doubled, so that it can be read back."""
+    from orchestra.stack.read import write
+
+    return write(_doubled(model))
+
+
+def _doubled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _doubled(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_doubled(child) for child in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value

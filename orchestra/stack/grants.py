@@ -16,6 +16,8 @@ def grants(kind: str, value: Any, path: Path, scope: Scope) -> list[dict[str, An
     found: dict[str, dict[str, Any]] = {}
     for index, entry in enumerate(value or ()):
         at = (*path, index)
+        if entry is None:
+            continue
         grant = dict(entry) if isinstance(entry, dict) else {"source": entry}
         if not grant.get("source"):
             scope.report.key_problem(at, "source is missing (the key at the top level)")

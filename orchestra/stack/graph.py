@@ -54,7 +54,7 @@ def cycle(needs: Edges) -> list[str] | None:
         stack = [(start, iter(tuple(needs[start])))] if start not in done else []
         trail.append(start)
         while stack:
-            name, rest = stack[-1]
+            _name, rest = stack[-1]
             following = next(rest, None)
             if following is None:
                 stack.pop()

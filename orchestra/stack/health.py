@@ -69,7 +69,7 @@ def _http(text: str) -> HttpProbe | None:
     if not text.startswith("http://"):
         return None
     authority, slash, path = text.removeprefix("http://").partition("/")
-    host, colon, port = authority.rpartition(":") if ":" in authority else (authority, "", "80")
+    host, _colon, port = authority.rpartition(":") if ":" in authority else (authority, "", "80")
     number = _port(port)
     return None if number is None or any(c <= " " for c in text) else HttpProbe(host, number, slash + path or "/")
 

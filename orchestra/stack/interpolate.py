@@ -6,6 +6,7 @@ starts nothing stays as it is. Defaults nest, and one that is not needed is not 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -158,31 +159,38 @@ def interpolate(root: Node, variables: Mapping[str, str], unset: Callable[[str],
     return visit(root, ()), problems
 
 
-def names(root: Node) -> dict[str, tuple[str, str, str]]:
-    """Every variable that a tree speaks of: its default, and what it says when required or replaced."""
-    found: dict[str, tuple[str, str, str]] = {}
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a file speaks of a variable, as `config --variables` shows it."""
 
-    def note(parts: Template) -> None:
-        for part in parts:
-            if isinstance(part, Variable):
-                found.setdefault(part.name, (part.operator, _shown(part.word), ""))
-                note(part.word)
+    required: bool = False
+    default: str = ""
+    replacement: str = ""
 
-    def visit(node: Node) -> None:
-        if isinstance(node.value, dict):
-            for child in node.value.values():
-                visit(child)
-        elif isinstance(node.value, list):
-            for child in node.value:
-                visit(child)
-        elif isinstance(node.value, str) and "$" in node.value:
-            try:
-                note(template(node.value))
-            except BadTemplate:
-                return
 
-    visit(root)
+def names(root: Node) -> dict[str, Asked]:
+    """Every variable that a tree speaks of, by the first place that has it."""
+    found: dict[str, Asked] = {}
+    _note_all(root, found)
     return found
+
+
+def _note_all(node: Node, found: dict[str, Asked]) -> None:
+    if isinstance(node.value, dict | list):
+        for child in node.value.values() if isinstance(node.value, dict) else node.value:
+            _note_all(child, found)
+    elif isinstance(node.value, str) and "$" in node.value:
+        with contextlib.suppress(BadTemplate):  # told of when the tree is filled in
+            _note(template(node.value), found)
+
+
+def _note(parts: Template, found: dict[str, Asked]) -> None:
+    for part in parts:
+        if isinstance(part, Variable):
+            kind, words = part.operator[-1:], _shown(part.word)
+            asked = Asked(kind == "?", words if kind == "-" else "", words if kind == "+" else "")
+            found.setdefault(part.name, asked)
+            _note(part.word, found)
 
 
 def _shown(parts: Template) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from orchestra.stack import files
 from orchestra.stack.assemble import Assembly, Source, assemble, documents
 from orchestra.stack.compose import model_of
 from orchestra.stack.files import Found, Loaded, Request
 from orchestra.stack.graph import cycle_problems
-from orchestra.stack.interpolate import names
+from orchestra.stack.interpolate import Asked, names
 from orchestra.stack.parse import parse
 from orchestra.stack.problems import Problems
 from orchestra.stack.schema import check
@@ -15,14 +18,42 @@ from orchestra.stack.scope import Report, Scope
 from orchestra.stack.supported import refuse_unbuilt
 
 
+@dataclass(frozen=True, slots=True)
+class Modelled:
+    """A compose model before anything is said about what orchestra can run."""
+
+    model: dict[str, Any]
+    disabled: frozenset[str]
+    scope: Scope
+    asked: dict[str, Asked]
+
+
 def load(request: Request, found: Found) -> Loaded:
     """Raises `Problems` with everything that is wrong, or gives the stack."""
-    texts = [Source(name, text) for name, text in files.sources(found, request)]
-    trees = documents(texts)
+    modelled = modelled_of(request, found)
+    model, scope = modelled.model, modelled.scope
+    refuse_unbuilt(model, scope)
+    stack = parse(model, found.files, modelled.disabled, scope)
+    if scope.report.problems:
+        raise Problems(scope.report.problems)
+    return Loaded(stack, model, tuple(scope.report.warnings), scope.variables, modelled.asked)
+
+
+def modelled_of(request: Request, found: Found) -> Modelled:
+    """The model as far as it can be made; the problems are in the report of its scope."""
+    trees = documents([Source(name, text) for name, text in files.sources(found, request)])
     project = files.project_name(request, found, trees)
     variables = {**found.variables, "COMPOSE_PROJECT_NAME": project}
     unset: dict[str, None] = {}
-    root = assemble(trees, Assembly(variables, lambda name: unset.setdefault(name), found.directory, files.read_text))
+    assembly = Assembly(
+        variables=variables,
+        directory=found.directory,
+        unset=lambda name: unset.setdefault(name),
+        read_text=files.read_text,
+        spell=lambda path: files.shortened(path, request.cwd),
+        trail=found.files,
+    )
+    root = assemble(trees, assembly)
     report = Report(root, warnings=list(found.warnings))
     for name in unset:
         report.warn(f"the variable {name} is not set; it is taken to be empty")
@@ -31,14 +62,19 @@ def load(request: Request, found: Found) -> Loaded:
     if "version" in merged:
         report.warn("version is obsolete and has no effect (leave it out)")
     model, disabled = model_of(merged, project, _profiles(request, variables), request.services, scope)
-    if not any(problem.path[:1] == ("services",) and "depends_on" in problem.path for problem in report.problems):
-        report.problems.extend(cycle_problems(model, root))
-    refuse_unbuilt(model, scope)
-    stack = parse(model, found.files, disabled, scope)
-    if report.problems:
-        raise Problems(report.problems)
+    _named_exist(request, model, disabled, scope)
+    report.problems.extend(cycle_problems(model, root))
     asked = {name: how for tree in trees for name, how in names(tree).items()}
-    return Loaded(stack, model, tuple(report.warnings), variables, asked)
+    return Modelled(model, disabled, scope, asked)
+
+
+def _named_exist(request: Request, model: dict[str, Any], disabled: frozenset[str], scope: Scope) -> None:
+    from orchestra.stack.problems import did_you_mean
+
+    known = [*model["services"], *disabled]
+    for name in request.services:
+        if name not in known:
+            scope.report.problem((), f"there is no service {name!r}{did_you_mean(name, known)}")
 
 
 def _profiles(request: Request, variables: dict[str, str]) -> list[str]:

@@ -1,8 +1,8 @@
 """A later file over an earlier one, and a service over the one that it extends.
 
 Compose Specification, 13-merge.md: mappings merge deep, scalars replace, lists append, and a table of keys has rules
-of its own. `!reset` takes a key away, `!override` replaces without merging. What has to be unique after its short form
-is read (ports, mounts, secrets) is made so by `ports`, `mounts` and `grants`, where that form is read.
+of its own. `!reset` takes a key away, `!override` replaces without merging. What has to be unique after its short
+form is read (ports, mounts, secrets) is made so by `ports`, `mounts` and `grants`, where that form is read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def settle(node: Node) -> Node:
 
 
 def _kind(node: Node) -> str:
-    return {dict: "mapping", list: "list"}.get(type(node.value), "value")
+    return "mapping" if isinstance(node.value, dict) else "list" if isinstance(node.value, list) else "value"
 
 
 def _mappings(base: Node, over: Node, path: Path) -> Node:

@@ -17,6 +17,8 @@ def volumes(value: Any, path: Path, scope: Scope) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for index, entry in enumerate(value or ()):
         at = (*path, index)
+        if entry is None:
+            continue
         mount = _long(entry, at, scope) if isinstance(entry, dict) else _short(str(entry), at, scope)
         if mount is None:
             continue

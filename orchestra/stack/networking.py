@@ -62,6 +62,8 @@ def extra_hosts(value: Any, path: Path, scope: Scope) -> list[str]:
         for name, addresses in value.items():
             lines += [(name, text) for text in scope.texts(addresses, (*path, name))]
     for index, text in enumerate(value if isinstance(value, list) else ()):
+        if not isinstance(text, str):
+            continue
         sign = "=" if "=" in text else ":"
         name, _, address = text.partition(sign)
         if not name or not address:

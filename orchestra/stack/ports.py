@@ -24,6 +24,8 @@ def ports(value: Any, path: Path, scope: Scope) -> list[dict[str, Any]]:
     """Every port in the long form, equal ranges unfolded; of two that are the same, the later one stays."""
     found: dict[tuple[str, str, int, str], dict[str, Any]] = {}
     for index, entry in enumerate(value or ()):
+        if entry is None:
+            continue
         try:
             parsed = _long(entry) if isinstance(entry, dict) else _short(spelled(entry))
         except _BadPort as error:

@@ -10,7 +10,39 @@ from orchestra.stack.problems import Path, Problems, spell
 from orchestra.stack.scope import Scope, shown
 
 # Numbers of x86 and arm (signal(7)); both spellings that Linux knows for a number keep the common one.
-_SIGNALS = ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS"]
+_SIGNALS = [
+    "HUP",
+    "INT",
+    "QUIT",
+    "ILL",
+    "TRAP",
+    "ABRT",
+    "BUS",
+    "FPE",
+    "KILL",
+    "USR1",
+    "SEGV",
+    "USR2",
+    "PIPE",
+    "ALRM",
+    "TERM",
+    "STKFLT",
+    "CHLD",
+    "CONT",
+    "STOP",
+    "TSTP",
+    "TTIN",
+    "TTOU",
+    "URG",
+    "XCPU",
+    "XFSZ",
+    "VTALRM",
+    "PROF",
+    "WINCH",
+    "IO",
+    "PWR",
+    "SYS",
+]
 _ALIASES = {"POLL": "IO", "IOT": "ABRT", "CLD": "CHLD"}
 
 
@@ -34,6 +66,8 @@ def environment(service: dict[str, Any], path: Path, scope: Scope) -> dict[str, 
     """`env_file` in order, then `environment`, which wins; a bare key takes the caller's value."""
     found: dict[str, str | None] = {}
     for index, entry in enumerate(_entries(service.get("env_file"))):
+        if entry is None:
+            continue
         found.update(_env_file(entry, (*path, "env_file", index), scope, found))
     for key, value in scope.pairs(service.get("environment"), (*path, "environment"), bare=None).items():
         found[key] = scope.variables.get(key) if value is None else value

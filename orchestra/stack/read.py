@@ -1,4 +1,4 @@
-"""YAML text in, nodes with places out. The only importer of yaml.
+"""YAML text in, nodes with places out; and values as YAML text. The only importer of yaml.
 
 Events come from libyaml; the tree is built here, because the stock constructors know YAML 1.1 words, drop places and
 duplicate keys, and expand alias bombs. A file is bounded in bytes, in depth and in nodes after its aliases.
@@ -15,9 +15,9 @@ from orchestra.stack.problems import Mark, Problem, Problems, refuse
 from orchestra.stack.scalars import spelled, word
 
 try:
-    from yaml import CParser as Parser
+    from yaml.cyaml import CParser as Parser
 except ImportError:  # PyYAML built without libyaml
-    from yaml import Loader as Parser  # type: ignore[assignment]
+    from yaml import Loader as Parser
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 100_000
@@ -51,7 +51,7 @@ class _Reader:
 
     def documents(self) -> list[Node]:
         self._parser = Parser(self._text)
-        found = []
+        found: list[Node] = []
         while True:
             event = self._parser.get_event()
             if isinstance(event, yaml.StreamEndEvent):
@@ -66,7 +66,7 @@ class _Reader:
     def _node(self, event: Any, depth: int) -> Node:
         mark = self._mark(event)
         if isinstance(event, yaml.AliasEvent):
-            node = self._alias(event.anchor, mark)
+            node = self._alias(str(event.anchor), mark)
         else:
             if event.anchor is not None:
                 self._anchors[event.anchor] = None
@@ -190,3 +190,21 @@ class _Reader:
         mark = Mark(self.file, at.line + 1, at.column + 1) if at else Mark(self.file, 1, 1)
         what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         return refuse(f"not YAML: {what}", mark)
+
+
+def write(value: Any) -> str:
+    """YAML that `read` reads back as the same value."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=1000))
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def text(self, data: str) -> yaml.ScalarNode:
+        # PyYAML knows the words of YAML 1.1; what 1.2 takes for a number has to be quoted as well.
+        style = "'" if not isinstance(word(data), str) else "|" if "\n" in data else None
+        return self.represent_scalar(f"{_CORE}str", data, style)
+
+
+_Dumper.add_representer(str, _Dumper.text)

@@ -23,14 +23,17 @@ class Report:
     root: Node
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    silenced: set[Path] = field(default_factory=set)  # told of already; what follows from it is not
 
     def problem(self, path: Path, what: str) -> None:
         """Something wrong with a value."""
-        self.problems.append(Problem(value_place(self.root, path), path, what))
+        if path not in self.silenced:
+            self.problems.append(Problem(value_place(self.root, path), path, what))
 
     def key_problem(self, path: Path, what: str) -> None:
         """Something wrong with a key itself, or with something that it should have."""
-        self.problems.append(Problem(place(self.root, path), path, what))
+        if path not in self.silenced:
+            self.problems.append(Problem(place(self.root, path), path, what))
 
     def warn(self, what: str) -> None:
         """Something that is accepted, once per text."""
@@ -109,7 +112,7 @@ class Scope:
     def texts(self, value: Any, path: Path) -> list[str]:
         """A list of words, numbers among them spelled; a single word is a list of one."""
         items = value if isinstance(value, list) else [] if value is None else [value]
-        return [spelled(item) for item in items if not isinstance(item, list | dict)]
+        return [spelled(item) for item in items if item is not None and is_scalar(item)]
 
     def pairs(self, value: Any, path: Path, bare: str | None = "") -> dict[str, str | None]:
         """`KEY=value` lists and mappings as a mapping; `bare` is what a key without a value gets."""
@@ -117,7 +120,7 @@ class Scope:
             return {key: bare if each is None else spelled(each) for key, each in value.items() if is_scalar(each)}
         found: dict[str, str | None] = {}
         for item in value if isinstance(value, list) else ():
-            key, sign, text = spelled(item).partition("=") if is_scalar(item) else ("", "", "")
+            key, sign, text = spelled(item).partition("=") if is_scalar(item) and item is not None else ("", "", "")
             if key:
                 found[key] = text if sign else bare
         return found

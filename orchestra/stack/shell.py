@@ -35,9 +35,9 @@ def split(text: str) -> tuple[list[str], str]:
                 words.append(current)
             current, started = "", False
         elif letter in _ENDS:
-            return (words + [current] if current or started else words), text[index:]
+            return ([*words, current] if current or started else words), text[index:]
         else:
             current, started = current + letter, True
     if quote or escaped or backquoted or depth:
         raise ValueError("a quote is not closed")
-    return (words + [current] if current or started else words), ""
+    return ([*words, current] if current or started else words), ""

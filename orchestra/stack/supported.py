@@ -44,7 +44,18 @@ REFUSED: dict[str, str] = {
     "volumes_from": "volumes_from is not supported yet (name the volumes)",
 }
 WITHOUT_EFFECT = frozenset(
-    ["cpu_count", "cpu_percent", "cpu_rt_period", "cpu_rt_runtime", "isolation", "mem_swappiness", "oom_kill_disable", "pull_policy", "pull_refresh_after", "storage_opt"]
+    [
+        "cpu_count",
+        "cpu_percent",
+        "cpu_rt_period",
+        "cpu_rt_runtime",
+        "isolation",
+        "mem_swappiness",
+        "oom_kill_disable",
+        "pull_policy",
+        "pull_refresh_after",
+        "storage_opt",
+    ]
 )
 _DEPLOY_REFUSED = {
     "update_config": "update_config is not supported yet",
