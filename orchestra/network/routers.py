@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BRIDGE = "br0"
 _UPLINK_INSIDE = "up0"
 _UPLINK_PREFIX = 31
+_ELSEWHERE = "240.0.0.1"  # reserved, in no subnet: to ask where the default route leads
 
 # Written on entering, before there is a link that would pick up something else.
 _ROUTER_SETTINGS = {
@@ -131,10 +132,14 @@ def _delete_inside(name: str) -> None:
         channel.perform([links.delete_link(name)])
 
 
-def _ensure_forwarding() -> list[str]:
+def _forwards() -> bool:
     with open("/proc/sys/net/ipv4/ip_forward") as setting:
-        if setting.read().strip() != "0":
-            return []
+        return setting.read().strip() != "0"
+
+
+def _ensure_forwarding() -> list[str]:
+    if _forwards():
+        return []
     _set("net/ipv4/ip_forward", "1")
     return [
         "IPv4 forwarding was off and is on now (net.ipv4.ip_forward): "
@@ -166,7 +171,7 @@ def alive(router: Router) -> bool:
     if router.uplink is None:
         return inside(router.pin, lambda: links.index_of(BRIDGE)) is not None
     index = links.index_of(router.uplink.link)
-    if index is None or inside(router.pin, _parts_inside) != (True, True):
+    if index is None or not _forwards() or not inside(router.pin, _is_whole_inside):
         return False
     with links.rtnetlink() as channel:
         if links.route_of(channel, router.gateway) != index:
@@ -175,8 +180,12 @@ def alive(router: Router) -> bool:
         return nft.has_table(channel, firewall.table_of(router.id)) and foreign.is_let_through(channel, router)
 
 
-def _parts_inside() -> tuple[bool, bool]:
-    return links.index_of(BRIDGE) is not None, links.index_of(_UPLINK_INSIDE) is not None
+def _is_whole_inside() -> bool:
+    index = links.index_of(_UPLINK_INSIDE)
+    if index is None or links.index_of(BRIDGE) is None or not _forwards():
+        return False
+    with links.rtnetlink() as channel:
+        return links.route_of(channel, _ELSEWHERE) == index
 
 
 def set_publications(router: Router, publications: Sequence[Publication]) -> None:

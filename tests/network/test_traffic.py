@@ -1,0 +1,267 @@
+"""Who reaches whom: containers, networks, the host, its neighbours."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from network_world import MACHINE, NEIGHBOUR, World, plug_of, published, run
+
+from orchestra.network.inside import inside
+from orchestra.network.plugs import ensure_loopback, ensure_plugs
+from orchestra.network.routers import allow_host, dns_sockets, ensure_router, set_publications
+
+pytestmark = pytest.mark.kernel
+
+PROTOCOLS = pytest.mark.parametrize(
+    ("protocol", "kind"), [("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)], ids=["tcp", "udp"]
+)
+
+
+def test_containers_of_a_network_reach_each_other_directly(world: World) -> None:
+    """The server sees the address of the client itself."""
+    cart, orders = world.plugged(world.made(1), "cart", "orders")
+    server = world.listen(orders.net_pin, "0.0.0.0", 8080)
+    assert world.call(cart.net_pin, (orders.address, 8080), server) == cart.address
+
+
+def test_a_namespace_of_another_user_is_plugged_in_like_any(world: World) -> None:
+    """Sandboxes are network namespaces that belong to a user namespace."""
+    router = world.made(1)
+    (cart,) = world.plugged(router, "cart")
+    boxed = plug_of(router, world.container_of_another_user("boxed"), 9)
+    ensure_plugs(router, [boxed])
+    server = world.listen(boxed.net_pin, "0.0.0.0", 8080)
+    assert world.call(cart.net_pin, (boxed.address, 8080), server) == cart.address
+
+
+def test_networks_do_not_reach_each_other(world: World) -> None:
+    """Neither by the address of a container nor by that of the other gateway."""
+    (cart,) = world.plugged(world.made(1), "cart")
+    other = world.made(2)
+    (secret,) = world.plugged(other, "secret")
+    world.listen(secret.net_pin, "0.0.0.0", 8080)
+    dns_udp, dns_tcp = dns_sockets(other)
+    world.sockets += [dns_udp, dns_tcp]
+    assert world.cannot_call(cart.net_pin, (secret.address, 8080))
+    assert world.cannot_call(cart.net_pin, (other.gateway, 53))
+
+
+def test_a_container_in_two_networks_reaches_both(world: World) -> None:
+    """A second plug is eth1; only one of the two has the default route."""
+    one, two = world.made(1), world.made(2)
+    (cart,) = world.plugged(one, "cart")
+    (orders,) = world.plugged(two, "orders")
+    second = plug_of(two, cart.net_pin, 7, "eth1")
+    ensure_plugs(two, [second])
+    server = world.listen(orders.net_pin, "0.0.0.0", 8080)
+    assert world.call(cart.net_pin, (orders.address, 8080), server) == second.address
+
+
+def test_the_host_reaches_containers(world: World) -> None:
+    """Processes of the machine itself may talk to any container by its address."""
+    (web,) = world.plugged(world.made(1), "web")
+    server = world.listen(web.net_pin, "0.0.0.0", 8080)
+    world.call(None, (web.address, 8080), server)
+
+
+def test_egress_goes_out_under_the_machines_address(world: World) -> None:
+    """The neighbour has no route to the subnet, and needs none."""
+    (web,) = world.plugged(world.made(1), "web")
+    server = world.listen(world.neighbour, "0.0.0.0", 443)
+    assert world.call(web.net_pin, (NEIGHBOUR, 443), server) == MACHINE
+    datagrams = world.listen(world.neighbour, "0.0.0.0", 123, socket.SOCK_DGRAM)
+    assert world.call(web.net_pin, (NEIGHBOUR, 123), datagrams) == MACHINE
+
+
+def docker_forward_chain() -> None:
+    """What dockerd leaves: `iptables -P FORWARD DROP`."""
+    run(
+        "nft",
+        "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }",
+    )
+
+
+def test_egress_and_ports_pass_a_foreign_firewall_that_drops(world: World) -> None:
+    """The router says what it did, and the chain is as it was after the router is removed."""
+    docker_forward_chain()
+    router = world.router(1)
+    notices = ensure_router(router)
+    assert any("ip filter FORWARD" in notice and router.label in notice for notice in notices)
+    (web,) = world.plugged(router, "web")
+    server = world.listen(world.neighbour, "0.0.0.0", 443)
+    assert world.call(web.net_pin, (NEIGHBOUR, 443), server) == MACHINE
+    set_publications(router, [published(router, web, 8080, 80)])
+    server = world.listen(web.net_pin, "0.0.0.0", 80)
+    assert world.call(world.neighbour, (MACHINE, 8080), server) == NEIGHBOUR
+    assert ensure_router(router) == []
+    world.tear_down()
+    assert "accept" not in run("nft", "list", "chain", "ip", "filter", "FORWARD")
+    run("nft", "delete table ip filter")
+
+
+def test_an_internal_network_has_no_way_out(world: World) -> None:
+    """No route, no uplink; inside it works."""
+    one, other = world.plugged(world.made(1, internal=True), "one", "other")
+    server = world.listen(other.net_pin, "0.0.0.0", 8080)
+    world.call(one.net_pin, (other.address, 8080), server)
+    world.listen(world.neighbour, "0.0.0.0", 443)
+    assert world.cannot_call(one.net_pin, (NEIGHBOUR, 443))
+    assert world.cannot_call(one.net_pin, (MACHINE, 443))
+
+
+@PROTOCOLS
+def test_a_published_port_is_reached_on_all_ways(world: World, protocol: str, kind: int) -> None:
+    """At 127.0.0.1, at the machine's address, from a neighbour, and from containers by the machine's address."""
+    router, other = world.made(1), world.made(2)
+    web, client = world.plugged(router, "web", "client")
+    (stranger,) = world.plugged(other, "stranger")
+    set_publications(router, [published(router, web, 8080, 80, protocol=protocol)])
+    server = world.listen(web.net_pin, "0.0.0.0", 80, kind)
+    world.call(None, ("127.0.0.1", 8080), server)
+    world.call(None, (MACHINE, 8080), server)
+    assert world.call(world.neighbour, (MACHINE, 8080), server) == NEIGHBOUR
+    world.call(client.net_pin, (MACHINE, 8080), server)
+    world.call(web.net_pin, (MACHINE, 8080), server)
+    world.call(stranger.net_pin, (MACHINE, 8080), server)
+
+
+def test_a_port_of_127_0_0_1_is_not_reached_from_elsewhere(world: World) -> None:
+    """Neither by the machine's address nor by a neighbour or a container that routes 127.0.0.0/8 here."""
+    router = world.made(1)
+    web, client = world.plugged(router, "web", "client")
+    set_publications(router, [published(router, web, 8080, 80, host_ip="127.0.0.1")])
+    server = world.listen(web.net_pin, "0.0.0.0", 80)
+    world.call(None, ("127.0.0.1", 8080), server)
+    assert world.cannot_call(None, (MACHINE, 8080))
+    assert world.cannot_call(world.neighbour, (MACHINE, 8080))
+    assert world.cannot_call(client.net_pin, (MACHINE, 8080))
+
+
+def test_route_localnet_exposes_nothing_of_the_hosts_loopback(world: World) -> None:
+    """A packet for 127.0.0.1 that comes out of the uplink is dropped, although the uplink would route it."""
+    router = world.made(1)
+    assert router.uplink is not None
+    world.listen(None, "127.0.0.1", 9000)
+    for setting in ("all", "up0"):
+        run("nsenter", f"--net={router.pin}", "sysctl", "-qw", f"net.ipv4.conf.{setting}.route_localnet=1")
+    steal = f"ip route add 127.0.0.1/32 via {router.uplink.host_address} dev up0 table local"
+    run("nsenter", f"--net={router.pin}", "ip", "route", "del", "127.0.0.0/8", "dev", "lo", "table", "local")
+    run("nsenter", f"--net={router.pin}", "ip", "route", "del", "127.0.0.1", "dev", "lo", "table", "local")
+    run("nsenter", f"--net={router.pin}", *steal.replace("table local", "").split())
+    assert world.cannot_call(router.pin, ("127.0.0.1", 9000))
+    rule = run("nft", "-a", "list", "chain", "ip", f"orchestra-{router.id}", "early").split(
+        "127.0.0.0/8 drop # handle "
+    )
+    run("nft", "delete", "rule", "ip", f"orchestra-{router.id}", "early", "handle", rule[1].split()[0])
+    run("nft", "flush", "chain", "ip", f"orchestra-{router.id}", "entering")
+    assert not world.cannot_call(router.pin, ("127.0.0.1", 9000)), "the test has no teeth"
+
+
+def test_a_port_of_one_address_is_published_there_only(world: World) -> None:
+    """The machine's address, not loopback."""
+    router = world.made(1)
+    (web,) = world.plugged(router, "web")
+    set_publications(router, [published(router, web, 8080, 80, host_ip=MACHINE)])
+    server = world.listen(web.net_pin, "0.0.0.0", 80)
+    assert world.call(world.neighbour, (MACHINE, 8080), server) == NEIGHBOUR
+    assert world.cannot_call(None, ("127.0.0.1", 8080))
+
+
+def test_a_neighbour_who_adds_a_route_reaches_only_what_is_published(world: World) -> None:
+    """Docker let this pass until version 28."""
+    router = world.made(1)
+    (web,) = world.plugged(router, "web")
+    set_publications(router, [published(router, web, 8080, 80)])
+    server = world.listen(web.net_pin, "0.0.0.0", 80)
+    world.at_neighbour("ip", "route", "add", router.subnet, "via", MACHINE)
+    assert world.cannot_call(world.neighbour, (web.address, 80))
+    assert world.call(world.neighbour, (MACHINE, 8080), server) == NEIGHBOUR
+
+
+def test_replicas_behind_one_port_are_taken_in_turn(world: World) -> None:
+    """Three replicas, nine calls: three each."""
+    router = world.made(1)
+    replicas = world.plugged(router, "web1", "web2", "web3")
+    set_publications(router, [published(router, web, 8080, 80) for web in replicas])
+    servers = [world.listen(web.net_pin, "0.0.0.0", 80) for web in replicas]
+    for _ in range(9):
+        world.open(world.neighbour, socket.SOCK_STREAM).connect((MACHINE, 8080))
+    assert [accepted_by(server) for server in servers] == [3, 3, 3]
+
+
+def accepted_by(server: socket.socket) -> int:
+    server.setblocking(False)
+    count = 0
+    while True:
+        try:
+            server.accept()[0].close()
+        except BlockingIOError:
+            return count
+        count += 1
+
+
+def test_publications_are_replaced_as_a_whole(world: World) -> None:
+    """What is not said again is not published any more."""
+    router = world.made(1)
+    (web,) = world.plugged(router, "web")
+    server = world.listen(web.net_pin, "0.0.0.0", 80)
+    set_publications(router, [published(router, web, 8080, 80), published(router, web, 8081, 80)])
+    set_publications(router, [published(router, web, 8081, 80)])
+    world.call(world.neighbour, (MACHINE, 8081), server)
+    assert world.cannot_call(world.neighbour, (MACHINE, 8080))
+    set_publications(router, [])
+    assert world.cannot_call(world.neighbour, (MACHINE, 8081))
+
+
+def test_a_container_does_not_reach_what_listens_on_the_host(world: World) -> None:
+    """Unless it was allowed to, and then at the uplink's host address."""
+    router = world.made(1)
+    assert router.uplink is not None
+    allowed, other = world.plugged(router, "allowed", "other")
+    server = world.listen(None, "0.0.0.0", 5432)
+    host = router.uplink.host_address
+    for address in (host, MACHINE):
+        assert world.cannot_call(allowed.net_pin, (address, 5432))
+    allow_host(router, [allowed.address])
+    assert world.call(allowed.net_pin, (host, 5432), server) == allowed.address
+    assert world.cannot_call(other.net_pin, (host, 5432))
+    allow_host(router, [])
+    assert world.cannot_call(allowed.net_pin, (host, 5432))
+
+
+def test_a_forged_sender_does_not_get_out(world: World) -> None:
+    """A container that takes a neighbour's address is heard by nobody."""
+    (web,) = world.plugged(world.made(1), "web")
+    run("nsenter", f"--net={web.net_pin}", "ip", "address", "add", "203.0.113.9/32", "dev", "eth0")
+    listener = world.listen(world.neighbour, "0.0.0.0", 123, socket.SOCK_DGRAM)
+    listener.settimeout(0.4)
+    forger = world.open(web.net_pin, socket.SOCK_DGRAM)
+    forger.bind(("203.0.113.9", 0))
+    forger.sendto(b"it was not me", (NEIGHBOUR, 123))
+    with pytest.raises(TimeoutError):
+        listener.recv(100)
+
+
+def test_names_are_asked_at_the_gateway(world: World) -> None:
+    """The sockets of `dns_sockets` answer to the containers of the network."""
+    router = world.made(1)
+    (web,) = world.plugged(router, "web")
+    datagrams, streams = dns_sockets(router)
+    world.sockets += [datagrams, streams]
+    assert not datagrams.getblocking()
+    assert not streams.getblocking()
+    for server in (datagrams, streams):
+        server.settimeout(5)
+        assert world.call(web.net_pin, (router.gateway, 53), server) == web.address
+
+
+def test_a_container_has_loopback_of_both_kinds_and_no_other_ipv6(world: World) -> None:
+    """::1 works, eth0 has no link-local address."""
+    (web,) = world.plugged(world.made(1), "web")
+    alone = world.container("alone")
+    ensure_loopback([alone])
+    for pin in (web.net_pin, alone):
+        inside(pin, lambda: socket.create_server(("::1", 8080), family=socket.AF_INET6).close())
+        inside(pin, lambda: socket.create_server(("127.0.0.1", 8080)).close())
+    assert "inet6" not in run("nsenter", f"--net={web.net_pin}", "ip", "address", "show", "eth0")
