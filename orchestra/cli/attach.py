@@ -1,63 +1,56 @@
-"""The output of containers as `up` shows it: interleaved by line, with a name in front."""
+"""The output of containers while they run, interleaved by block, each with its name in front."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from typing import Any
 
-from orchestra.logs.layout import LOG, file_name, segments
-from orchestra.places import Places
+from orchestra.logs.follow import Follower
+from orchestra.logs.reader import Cursor
 
 from . import words
-from .colours import coloured, prefix_colours
+from .printer import Printer
 
 
 class Output:
-    """Containers are added as they appear; `show` prints what they have written since."""
+    """Containers are added as they appear; `show` prints what they have written since. No services: all."""
 
-    def __init__(self, places: Places, services: set[str], options: dict[str, Any]) -> None:
-        self.services = services
-        self._stack = places.name
+    def __init__(self, stack: str, services: Collection[str], printer: Printer) -> None:
+        self._services = services
+        self._follower = Follower()
+        self._stack = stack
+        self._printer = printer
         self._names: dict[str, str] = {}
-        self._at: dict[str, tuple[int, int]] = {}
-        self._colours: dict[str, str] = {}
+        self._since = time.time_ns()
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: dict[str, Any], since: int | None = None, tail: int | None = None) -> None:
+        """Show the output of one more container: what is not older than this command, unless told otherwise."""
         directory = row["logs"]
-        if row["service"] not in self.services or directory in self._names:
+        if not self.wants(row) or directory in self._names:
             return
         self._names[directory] = words.label(self._stack, row)
-        self._at[directory] = (0, 0)
-        self._colours = prefix_colours(self._names.values())
+        self._printer.name(self._names.values())
+        self._follower.add(directory, Cursor(directory, self._since if since is None else since, tail))
 
-    def show(self, before: Callable[[], None]) -> bool:
+    def wants(self, row: dict[str, Any]) -> bool:
+        return not self._services or row["service"] in self._services
+
+    def sources(self) -> list[Follower]:
+        """What to wait for beside everything else, at most `patience` seconds."""
+        return [self._follower] if self._follower.fileno() >= 0 else []
+
+    def patience(self) -> float:
+        return self._follower.patience()
+
+    def finish(self) -> None:
+        self._printer.finish()
+
+    def show(self, before: Callable[[], None] = lambda: None) -> bool:
         """Print what is new; `before` is called ahead of the first line. Whether there was anything."""
-        blocks = [block for directory in self._names for block in [self._news(directory)] if block]
+        blocks = self._follower.pull()
         if blocks:
             before()
-            sys.stdout.write("".join(blocks))
-            sys.stdout.flush()
+        for directory, block in blocks:
+            self._printer.print(self._names[directory], block)
         return bool(blocks)
-
-    def _news(self, directory: str) -> str:
-        number, offset = self._at[directory]
-        name = self._names[directory]
-        width = max(map(len, self._names.values()))
-        prefix = f"{name.ljust(width)}  | "
-        if coloured(sys.stdout):
-            prefix = f"{self._colours[name]}{prefix}\x1b[0m"
-        text = b""
-        for each in segments(directory):
-            if each < number:
-                continue
-            start = offset if each == number else 0
-            try:
-                with open(os.path.join(directory, file_name(each, LOG)), "rb") as file:
-                    file.seek(start)
-                    text += file.read()
-                    self._at[directory] = (each, file.tell())
-            except FileNotFoundError:
-                continue
-        return "".join(f"{prefix}{line}\n" for line in text.decode(errors="replace").splitlines())

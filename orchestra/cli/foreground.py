@@ -6,6 +6,7 @@ compose's up.go: once stops, twice kills, containers stay, exit status 130.
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import time
@@ -21,6 +22,7 @@ from .attach import Output
 from .interrupts import Interrupts
 from .listen import receive, trouble
 from .options import Asked
+from .printer import Printer
 from .progress import Progress, progress
 from .queue import turn
 from .reach import PATIENCE
@@ -29,6 +31,7 @@ from .up import count, reached
 INTERRUPTED = 130
 HEALTH_PATIENCE = 10.0  # seconds that the output waits for everything to be healthy, so that progress is seen
 GLANCE = 0.05  # seconds between two looks at the logs
+LAST_LOOK = 0.5  # seconds
 ENDED = ("exited", "dead")
 
 
@@ -53,27 +56,35 @@ class Foreground:
         self.options = options
         self.mine = reached(stack, request["services"], request["no_deps"])
         self.total = count(stack, request)
-        self.output = Output(places, attached(stack, self.mine, request["services"], options), options)
+        printer = Printer(
+            prefix=not options["no_log_prefix"],
+            colour=not options["no_color"],
+            timestamps=options["timestamps"],
+            apart=True,
+        )
+        self.attached = attached(stack, self.mine, request["services"], options)
+        self.output = Output(places.name, self.attached, printer)
         self.show = Progress("up", "running")
         self.rows: dict[str, dict[str, Any]] = {}
         self.answers: dict[int, dict[str, Any]] = {}
         self.awaited = 0
+        self.over_since: float | None = None
 
     def run(self) -> int:
         with ExitStack() as lock:
             lock.enter_context(turn(self.places, "up"))
             with Interrupts() as self.interrupts:
                 try:
-                    self._bring_up()
-                    lock.close()
+                    self._bring_up(lock)
                     return self._attend()
                 except Interrupted:
                     return self._stop(INTERRUPTED)
 
-    def _bring_up(self) -> None:
+    def _bring_up(self, lock: ExitStack) -> None:
         self.show = progress(self.asked.progress, "up", "healthy", self.total)
         try:
             self._wait(self.connection.send(self.request))
+            lock.close()
             self.connection.send({"do": "watch"})
             end = time.monotonic() + HEALTH_PATIENCE
             while time.monotonic() < end and self._on_the_way():
@@ -93,7 +104,7 @@ class Foreground:
         while True:
             shown = self._show_output()
             try:
-                self._step(0 if shown else GLANCE)
+                self._step(0 if shown else self.output.patience(), *self.output.sources())
             except NotRunning:
                 self._show_output()
                 return 0
@@ -102,8 +113,9 @@ class Foreground:
 
     def _verdict(self) -> int | None:
         """The exit status, once there is one."""
-        rows = [row for row in self.rows.values() if row["service"] in self.output.services]
-        over = [row for row in rows if row["state"] in ENDED and not row["oneoff"]]
+        mine = [row for row in self.rows.values() if not row["oneoff"]]
+        rows = [row for row in mine if row["service"] in self.attached] or mine
+        over = [row for row in rows if row["state"] in ENDED]
         chosen = self.options["exit_code_from"]
         abort = self.options["abort_on_exit"] or chosen
         failed = [row for row in over if row["exit_code"] != 0]
@@ -112,17 +124,22 @@ class Foreground:
             self._stop(0)
             from_rows = [row for row in self.rows.values() if row["service"] == chosen] or [first]
             return int(from_rows[0]["exit_code"] or 0)
-        if self.rows and len(over) == len(rows):
-            self._show_output()
-            return 0
-        return None
+        if not rows or len(over) < len(rows):
+            self.over_since = None
+            return None
+        if self.over_since is None:
+            self.over_since = time.monotonic()
+        # A restart by another command shows for a moment what looks like the end.
+        if time.monotonic() - self.over_since < LAST_LOOK:
+            return None
+        self._show_output()
+        return 0
 
     def _stop(self, code: int) -> int:
-        print(file=sys.stderr)
-        print("Gracefully stopping… (press Ctrl-C again to force)", file=sys.stderr, flush=True)
+        print("\nGracefully stopping… (press Ctrl-C again to force)", file=sys.stderr, flush=True)
         services = None if self.request["services"] is None else sorted(self.mine)
         self.show = progress(self.asked.progress, "stop", "stopped", 0)
-        for row in self.rows.values():
+        for row in list(self.rows.values()):
             self._see(row)
         try:
             stop = {"do": "stop", "services": services, "timeout": self.options["timeout"]}
@@ -137,6 +154,7 @@ class Foreground:
         finally:
             self.show.close()
             self._show_output()
+            self.output.finish()
         return code
 
     def _finish(self, number: int) -> None:
@@ -144,7 +162,7 @@ class Foreground:
         self.awaited = number
         while number not in self.answers:
             self._show_output()
-            self._step(GLANCE)
+            self._step(self.show.tick or self.output.patience(), *self.output.sources())
             self.show.draw()
 
     def _wait(self, number: int) -> None:
@@ -153,9 +171,9 @@ class Foreground:
             self._step(self.show.tick)
             self.show.draw()
 
-    def _step(self, patience: float | None) -> None:
-        """Take in what arrives within `patience` seconds. Raises Interrupted."""
-        sources: list[Any] = [self.connection, self.interrupts]
+    def _step(self, patience: float | None, *more: Any) -> None:
+        """Take in what arrives within `patience` seconds, or until one of `more` is ready. Raises Interrupted."""
+        sources: list[Any] = [self.connection, self.interrupts, *more]
         ready = select.select(sources, [], [], patience)[0]
         if self.interrupts in ready and self.interrupts.taken():
             raise Interrupted
@@ -179,8 +197,14 @@ class Foreground:
         waiting = self.awaited and self.awaited not in self.answers
         if waiting:
             raise OrchestraError("the supervisor went away", "run the command again")
-        known = {name for name, row in self.rows.items() if not row.get("gone")}
-        self.connection = Connection(self.places, PATIENCE if known else 0.0)
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.connection = Connection(self.places, patience=GLANCE)
+                break
+            except NotRunning:
+                if time.monotonic() > end or not os.path.isdir(self.places.run):
+                    raise
         self.connection.send({"do": "watch"})
         self.awaited = 0
 
@@ -191,7 +215,7 @@ class Foreground:
         self.rows[row["name"]] = row
         if row.get("gone"):
             del self.rows[row["name"]]
-        else:
+        elif row["service"] in self.attached:
             self.output.add(row)
 
     def _show_output(self) -> bool:

@@ -83,6 +83,9 @@ def known(places: Places) -> bool:
 def request(asked: Asked, services: Iterable[str] = ()) -> Request:
     from orchestra.stack.files import Request
 
+    from .valid import Valid
+
+    valid = Valid(asked.home().cache)
     return Request(
         files=tuple(asked.files),
         project_name=asked.project_name,
@@ -92,6 +95,8 @@ def request(asked: Asked, services: Iterable[str] = ()) -> Request:
         cwd=asked.cwd,
         environ=asked.environ,
         services=tuple(services),
+        known_valid=valid.knows,
+        remember_valid=valid.remember,
     )
 
 

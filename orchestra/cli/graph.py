@@ -1,0 +1,66 @@
+"""`orchestra graph`: who depends on whom, with the state of what runs."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import click
+
+from orchestra.stack import graph
+from orchestra.stack.model import Stack
+
+from . import words
+from .options import Asked, project_options, services_argument
+from .project import load
+from .ps import rows_of
+
+NAME = re.compile(r"^[│├└─ ]*(?P<name>[^ ]+)")
+COLOURS = {"running": "green", "healthy": "green", "unhealthy": "red", "dead": "red", "restarting": "orange"}
+
+
+@click.command()
+@services_argument
+@click.option("--dot", is_flag=True, help="In Graphviz' language.")
+@project_options()
+@click.pass_obj
+def command(asked: Asked, services: tuple[str, ...], dot: bool) -> None:
+    """Draw who depends on whom, and how each of them is if the stack runs."""
+    stack = load(asked, services).stack
+    live = by_service(rows_of(asked.home().stack(stack.name)))
+    click.echo(drawing(stack, live) if dot else tree(stack, live, time.time()))
+
+
+def by_service(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if not row["oneoff"]:
+            found.setdefault(row["service"], []).append(row)
+    return found
+
+
+def tree(stack: Stack, live: dict[str, list[dict[str, Any]]], now: float) -> str:
+    """The stack's tree with the state of each service beside it."""
+    lines = graph.tree(stack).splitlines()
+    if not live:
+        return "\n".join(lines)
+    width = max(map(len, lines), default=0) + 3
+    return "\n".join(f"{line.ljust(width)}{state(line, live, now)}".rstrip() for line in lines)
+
+
+def state(line: str, live: dict[str, list[dict[str, Any]]], now: float) -> str:
+    match = NAME.match(line)
+    rows = live.get(match["name"], []) if match else []
+    return ", ".join(dict.fromkeys(words.status(row, now) for row in rows)) or "not created"
+
+
+def drawing(stack: Stack, live: dict[str, list[dict[str, Any]]]) -> str:
+    """The stack for Graphviz, services coloured by their worst replica."""
+    text = graph.dot(stack)
+    for name, rows in live.items():
+        states = [row["health"] if row["health"] in COLOURS else row["state"] for row in rows]
+        colours = [COLOURS.get(state, "gray") for state in states]
+        colour = next((each for each in ("red", "orange", "gray") if each in colours), "green")
+        text = text.replace(f'  "{name}";', f'  "{name}" [color={colour}, tooltip="{", ".join(states)}"];')
+    return text
