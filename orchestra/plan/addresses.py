@@ -78,7 +78,11 @@ def joins_of(targets: Mapping[str, Target], network: str) -> dict[str, Join]:
     }
 
 
-def interfaces(service: Service) -> list[tuple[str, Join, bool]]:
-    """(interface, join, has the default route) in the order of priority, then of name (Compose, networks)."""
+def interfaces(service: Service, internal: frozenset[str]) -> list[tuple[str, Join, bool]]:
+    """(interface, join, has the default route) in the order of priority, then of name (Compose, networks).
+
+    The default route goes through the first network that leads anywhere, `internal` ones do not.
+    """
     ordered = sorted(service.networks, key=lambda join: (-join.priority, join.network))
-    return [(f"eth{index}", join, index == 0) for index, join in enumerate(ordered)]
+    outward = next((join.network for join in ordered if join.network not in internal), None)
+    return [(f"eth{index}", join, join.network == outward) for index, join in enumerate(ordered)]

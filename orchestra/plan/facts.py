@@ -44,12 +44,16 @@ class Seen:
     service: Service  # what it was made from
     replica: int
     made: bool = False  # sandbox, plugs and files are there
+    made_at: float = 0.0
+    oneoff: bool = False
     run: Run | None = None
     health: Verdict = ""
     health_text: str = ""  # what the last probe said
+    health_since: float = 0.0
     asked_to_stop: float | None = None  # when the stop signal was sent to this run
     killed: bool = False
     busy: bool = False  # a step is under way
+    last_exit: str = ""  # how the last run that ended did so
     restarts: int = 0  # by policy, since the container was made
     streak: int = 0  # runs in a row that lasted less than ten seconds
     failures: int = 0  # failed runs in a row

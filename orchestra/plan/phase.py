@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..stack.model import Restart, Service
 from .facts import Run, Seen, Target
+from .signals import signal_name
 
 GOOD_RUN = 10.0
 """A run of this many seconds ends a back-off (moby, restartmanager.go)."""
@@ -75,9 +76,23 @@ def after_end(seen: Seen, run: Run) -> Seen:
     return replace(
         seen,
         run=run,
+        last_exit=how_it_ended(run),
         streak=0 if good else seen.streak + 1,
         failures=failures if run.failed else 0,
     )
+
+
+def how_it_ended(run: Run | None) -> str:
+    """In words, "" while nothing has ended."""
+    if run is None or run.alive:
+        return ""
+    if run.trouble:
+        return run.trouble
+    if run.oom:
+        return "out of memory"
+    if run.signal is not None:
+        return f"killed by {signal_name(run.signal)}"
+    return "exit code unknown" if run.code is None else f"exit code {run.code}"
 
 
 def _alive(target: Target, seen: Seen, run: Run) -> Phase:

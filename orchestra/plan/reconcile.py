@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from ..stack.model import Dependency, Service
 from .facts import Facts, Seen, Target, Wanted
-from .phase import Phase, delay_before, due_at, phase_of
+from .phase import Phase, delay_before, due_at, how_it_ended, phase_of
 from .steps import (
     ContainerStep,
     DropNetwork,
@@ -234,7 +234,7 @@ class _Look:
         if phase is Phase.ABSENT and seen is not None and seen.trouble:
             return f"could not be made: {seen.trouble}", True
         if not current or run is None:
-            return "is not started yet", False
+            return self._not_started(other, target)
         if run.trouble and phase in OVER:
             return f"could not be started: {run.trouble}", True
         if condition == "service_completed_successfully":
@@ -242,6 +242,13 @@ class _Look:
         if condition == "service_started":
             return None, False
         return _unmet_health(phase, seen.health_text if seen else "", run.code)
+
+    def _not_started(self, other: str, target: Target) -> tuple[str, bool]:
+        """The chain of reasons, down to the one that everything waits for."""
+        for dependency in target.service.depends_on:
+            if hold := self._held_by(other, dependency):
+                return f"is not started ({hold.reason})", hold.hopeless
+        return "is not started yet", False
 
 
 def _unmet_completion(phase: Phase, target: Target, code: int | None) -> tuple[str | None, bool]:
@@ -274,32 +281,8 @@ def _why_launch(target: Target, seen: Seen, phase: Phase) -> str:
     if seen.run is None:
         return "it does not run"
     if phase is Phase.DUE:
-        return f"it ended ({how_it_ended(seen)}), restart: {target.service.restart.policy}"
+        return f"it ended ({how_it_ended(seen.run)}), restart: {target.service.restart.policy}"
     return "asked to"
-
-
-def how_it_ended(seen: Seen) -> str:
-    """In words, "" while nothing has ended."""
-    run = seen.run
-    if run is None or run.alive:
-        return ""
-    if run.trouble:
-        return run.trouble
-    if run.oom:
-        return "out of memory"
-    if run.signal is not None:
-        return f"killed by {signal_name(run.signal)}"
-    return "exit code unknown" if run.code is None else f"exit code {run.code}"
-
-
-def signal_name(number: int) -> str:
-    """SIGKILL for 9 (signal(7)); a plain number for what has no name."""
-    import signal
-
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def ordinal(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -58,6 +59,15 @@ class Link:
     @property
     def connected(self) -> bool:
         return self._socket is not None
+
+    @property
+    def peer(self) -> int:
+        """The keeper's pid, 0 without a connection (SO_PEERCRED)."""
+        if self._socket is None:
+            return 0
+        size = struct.calcsize("3i")
+        pid, _, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        return int(pid)
 
     def connect(self) -> None:
         """Raises OSError when no keeper listens."""

@@ -1,0 +1,259 @@
+"""From a service to the launch spec of one container: what the keeper's runtime carries out, word for word.
+
+The defaults are in `defaults`, with their reasons; here they meet what the stack file says.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..stack.model import FileSource, Grant, Limits, Mount, Service
+from ..wire import spec as oci
+from . import defaults
+
+ID_RANGE = 1 << 16
+"""Ids that a container may use."""
+TMPFS_SIZE = 1 << 30
+"""Bytes, where a tmpfs has no size of its own: docker's half of the machine's memory is no bound."""
+CPU_PERIOD = 100_000
+"""Microseconds; the kernel's and docker's default (docker run --cpus)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a container stands on, gathered by the caller: absolute paths on the host."""
+
+    layers: tuple[str, ...]
+    binds: tuple[oci.Mount, ...]  # `rootfs: host`: /usr and Python
+    path: str  # PATH inside
+    upper: str
+    work: str
+    files: str  # folder with hosts, hostname, resolv.conf
+    user_pin: str
+    net_pin: str  # "" joins the host's network
+    cgroup: str
+    seccomp: str  # path of ready filter bytes, "" for none
+    id_base: int
+    volumes: Mapping[str, str]  # key of a volume -> folder; anonymous ones by their target
+
+
+def launch_spec(
+    container: str,
+    service: Service,
+    ground: Ground,
+    given: Mapping[str, FileSource],
+) -> oci.Spec:
+    """`given`: "secret/NAME" and "config/NAME" -> where its bytes come from."""
+    return {
+        "ociVersion": "1.2.0",
+        "hostname": hostname_of(service),
+        "process": process_of(service, ground.path),
+        "root": {"path": "rootfs", "readonly": service.read_only},
+        "mounts": [
+            *defaults.MOUNTS,
+            defaults.shm(service.shm_size),
+            *_own_files(ground),
+            *_mounts(service, ground),
+        ],
+        "linux": {
+            "namespaces": _namespaces(ground),
+            "uidMappings": [{"containerID": 0, "hostID": ground.id_base, "size": ID_RANGE}],
+            "gidMappings": [{"containerID": 0, "hostID": ground.id_base, "size": ID_RANGE}],
+            "cgroupsPath": ground.cgroup,
+            "resources": _resources(service.limits),
+            "sysctl": {**defaults.SYSCTLS, **service.sysctls} if ground.net_pin else dict(service.sysctls),
+            "maskedPaths": [] if service.security.privileged else list(defaults.MASKED_PATHS),
+            "readonlyPaths": [] if service.security.privileged else list(defaults.READONLY_PATHS),
+        },
+        "annotations": {f"label.{key}": value for key, value in service.labels.items()},
+        "orchestra": {
+            "layers": list(ground.layers),
+            "upper": ground.upper,
+            "work": ground.work,
+            "usr": list(ground.binds),
+            "seccomp": ground.seccomp,
+            "files": [*_granted(service.secrets, given, "secret"), *_granted(service.configs, given, "config")],
+            "init": service.init,
+            "stdin": service.stdin_open,
+        },
+    }
+
+
+def hostname_of(service: Service) -> str:
+    return service.hostname or service.name
+
+
+def process_of(service: Service, path: str) -> oci.Process:
+    """The service's own process."""
+    return {
+        "terminal": service.tty,
+        "user": _user(service.user, service.group_add),
+        "args": [*service.entrypoint, *service.command],
+        "env": _environment(service, path),
+        "cwd": service.working_dir or "/",
+        "capabilities": capabilities(service),
+        "rlimits": _rlimits(service),
+        "noNewPrivileges": service.security.no_new_privileges and not service.security.privileged,
+        "oomScoreAdj": service.oom_score_adj or 0,
+    }
+
+
+def exec_process(
+    service: Service,
+    path: str,
+    args: Sequence[str],
+    env: Sequence[str] = (),
+    cwd: str | None = None,
+    user: str | None = None,
+    tty: bool = False,
+) -> oci.Process:
+    """Another process in the same container, with the same rights."""
+    process = process_of(service, path)
+    process["args"] = list(args)
+    process["env"] = [*process["env"], *env]
+    process["terminal"] = tty
+    if tty and not any(entry.startswith("TERM=") for entry in process["env"]):
+        process["env"].append("TERM=xterm")
+    if cwd is not None:
+        process["cwd"] = cwd
+    if user is not None:
+        process["user"] = _user(user, ())
+    return process
+
+
+def capabilities(service: Service) -> oci.Capabilities:
+    """Bounding, permitted and effective: docker's rules for cap_add and cap_drop, from a smaller list."""
+    security = service.security
+    if security.privileged or "ALL" in security.cap_add:
+        chosen = set(defaults.ALL_CAPABILITIES)
+    else:
+        chosen = set() if "ALL" in security.cap_drop else set(defaults.CAPABILITIES)
+        chosen |= {f"CAP_{name}" for name in security.cap_add}
+    chosen -= {f"CAP_{name}" for name in security.cap_drop}
+    names = sorted(chosen)
+    plain_user = service.user not in ("", "0", "root") and not service.user.startswith(("0:", "root:"))
+    # A plain user loses its capabilities at execve; what was asked for by name has to be ambient to reach it.
+    ambient = sorted(chosen & {f"CAP_{name}" for name in security.cap_add}) if plain_user else []
+    return {
+        "bounding": names,
+        "effective": ambient if plain_user else names,
+        "permitted": ambient if plain_user else names,
+        "inheritable": list(ambient),
+        "ambient": ambient,
+    }
+
+
+def _user(user: str, groups: Sequence[str]) -> oci.User:
+    found: oci.User = {"uid": 0, "gid": 0}
+    if user:
+        found["username"] = user
+    if groups:
+        found["groups"] = list(groups)
+    return found
+
+
+def _environment(service: Service, path: str) -> list[str]:
+    given = {"PATH": path, "HOSTNAME": hostname_of(service)}
+    if service.tty:
+        given["TERM"] = "xterm"
+    return [f"{key}={value}" for key, value in {**given, **service.environment}.items()]
+
+
+def _rlimits(service: Service) -> list[oci.Rlimit]:
+    limits: dict[str, oci.Rlimit] = {limit["type"]: limit for limit in defaults.RLIMITS}
+    for asked in service.ulimits:
+        kind = f"RLIMIT_{asked.name.upper()}"
+        limits[kind] = {"type": kind, "soft": asked.soft, "hard": asked.hard}
+    return list(limits.values())
+
+
+def _namespaces(ground: Ground) -> list[oci.Namespace]:
+    made: list[oci.Namespace] = [
+        {"type": "user", "path": ground.user_pin},
+        {"type": "pid"},
+        {"type": "mount"},
+        {"type": "ipc"},
+        {"type": "uts"},
+        {"type": "cgroup"},
+    ]
+    if ground.net_pin:
+        made.append({"type": "network", "path": ground.net_pin})
+    return made
+
+
+def _resources(limits: Limits) -> oci.Resources:
+    memory: oci.Memory = {}
+    if limits.memory is not None:
+        memory["limit"] = limits.memory
+        memory["swap"] = limits.memory * 2 if limits.memory_swap is None else limits.memory_swap
+    if limits.memory_reservation is not None:
+        memory["reservation"] = limits.memory_reservation
+    cpu: oci.Cpu = {}
+    if limits.cpus is not None:
+        cpu["quota"] = round(limits.cpus * CPU_PERIOD)
+        cpu["period"] = CPU_PERIOD
+    if limits.cpu_shares is not None:
+        cpu["shares"] = limits.cpu_shares
+    if limits.cpuset is not None:
+        cpu["cpus"] = limits.cpuset
+    pids = defaults.PIDS_LIMIT if limits.pids is None else limits.pids
+    return {"memory": memory, "cpu": cpu, "pids": {"limit": pids}}
+
+
+def _own_files(ground: Ground) -> list[oci.Mount]:
+    return [
+        {
+            "destination": f"/etc/{name}",
+            "type": "bind",
+            "source": f"{ground.files}/{name}",
+            "options": ["rw", "nosuid", "nodev", "noexec", "idmap", "file"],
+        }
+        for name in ("hosts", "hostname", "resolv.conf")
+    ]
+
+
+def _mounts(service: Service, ground: Ground) -> list[oci.Mount]:
+    # Parents before what is mounted below them.
+    ordered = sorted(service.mounts, key=lambda mount: mount.target.rstrip("/").count("/"))
+    return [_tmpfs(mount) if mount.type == "tmpfs" else _bind(mount, ground) for mount in ordered]
+
+
+def _tmpfs(mount: Mount) -> oci.Mount:
+    options = ["nosuid", "nodev", "noexec", f"mode={0o1777 if mount.mode is None else mount.mode:o}"]
+    options += [f"size={TMPFS_SIZE if mount.size is None else mount.size}"]
+    return {
+        "destination": mount.target,
+        "type": "tmpfs",
+        "source": "tmpfs",
+        "options": [*options, "ro"] if mount.read_only else options,
+    }
+
+
+def _bind(mount: Mount, ground: Ground) -> oci.Mount:
+    source = mount.source if mount.type == "bind" else ground.volumes[mount.source or mount.target]
+    if mount.subpath:
+        source = f"{source}/{mount.subpath}"
+    options = ["rbind", "ro" if mount.read_only else "rw", "nosuid", "nodev", "idmap"]
+    if mount.type == "bind" and mount.create_host_path:
+        options.append("mkdir")
+    return {"destination": mount.target, "type": "bind", "source": source, "options": options}
+
+
+def _granted(grants: Sequence[Grant], given: Mapping[str, FileSource], kind: str) -> list[oci.GivenFile]:
+    files: list[oci.GivenFile] = []
+    for grant in grants:
+        source = given[f"{kind}/{grant.source}"]
+        file: oci.GivenFile = {
+            "destination": grant.target,
+            "uid": grant.uid,
+            "gid": grant.gid,
+            "mode": grant.mode,
+        }
+        if source.file is not None:
+            file["source"] = source.file
+        else:
+            file["content"] = base64.b64encode((source.content or "").encode()).decode()
+        files.append(file)
+    return files

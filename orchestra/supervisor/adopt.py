@@ -1,0 +1,80 @@
+"""Finding out what is there: after a start, after the keeper was replaced, after a reboot. Looks, changes nothing
+in the kernel; what the book says and the kernel denies is corrected in the book.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import anyio.to_thread
+
+from ..network.inside import is_pinned
+from ..network.routers import alive
+from ..plan.facts import Run
+from ..runtime import cgroups
+from ..stack.model import Service
+from ..wire.codec import decode
+from ..wire.keeping import Child
+from .link import Link
+from .world import World
+
+
+def boot_id() -> str:
+    """random(4): /proc/sys/kernel/random/boot_id, another one after each boot."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def oom_killed(cgroup: str) -> bool:
+    """Whether the kernel has killed in this cgroup for want of memory."""
+    try:
+        return cgroups.driver().oom_kills(cgroup) > 0
+    except OSError:
+        return False
+
+
+async def look_around(world: World) -> None:
+    """Networks, volumes and sandboxes that are still there."""
+    await anyio.to_thread.run_sync(_look_around, world)
+
+
+def _look_around(world: World) -> None:
+    for key in list(world.networks):
+        router = world.page.routers.get(key)
+        if router is None or not is_pinned(router.pin) or not alive(router):
+            del world.networks[key]
+    names = {volume.name for volume in world.wanted.volumes.values()} | world.wanted.discard_volumes
+    world.look_for_volumes(names)
+    for name, seen in world.seen.items():
+        if seen.busy or (seen.made and not is_pinned(world.places.user_pin(name))):
+            world.note(name, busy=False, made=seen.made and is_pinned(world.places.user_pin(name)))
+
+
+async def ask_keeper(world: World, link: Link) -> None:
+    """What runs, and what has ended while nobody listened."""
+    reply, _ = await link.request({"do": "children"})
+    children: list[Child] = reply["children"]
+    known = {child["name"] for child in children}
+    for child in children:
+        _take(world, child)
+    for name, seen in list(world.seen.items()):
+        if seen.run is not None and seen.run.alive and name not in known:
+            # It was launched, and nobody can tell what became of it.
+            world.ended(name, replace(seen.run, ended=seen.run.started, code=None))
+
+
+def _take(world: World, child: Child) -> None:
+    name, note = child["name"], child["note"]
+    seen = world.seen.get(name)
+    if seen is None:
+        return
+    if seen.run is None or seen.run.number < child["run"]:
+        # Started by a supervisor that could not write it down any more.
+        service = decode(Service, note["service"]) if "service" in note else seen.service
+        run = Run(child["run"], note["config"], int(note["epoch"]), child["started"])
+        world.note(name, service=service)
+        world.started(name, run, child["pid"])
+    if child["ended"] is None:
+        world.pids[name] = child["pid"]
+    else:
+        world.take(child, oom_killed)

@@ -1,0 +1,67 @@
+"""What the supervisor knows and must not forget: what is wanted, what was seen of each container, what they hold.
+
+Written before anything is made for it in the kernel, so that whoever comes after a crash can name what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ..places import Places
+from ..plan.facts import Seen, Wanted
+from ..plan.wiring import Publication, Router
+from ..stack.model import FileSource, Network, Stack
+from ..state.files import ensure_folder, read_json, write_json
+from ..wire.codec import decode, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The whole of it, as a value."""
+
+    stack: Stack
+    boot: str = ""  # the kernel's boot id that all times belong to
+    wanted: Wanted = field(default_factory=Wanted)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    routers: Mapping[str, Router] = field(default_factory=dict)  # network key -> what it is made of
+    addresses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # network key -> container -> address
+    ports: Mapping[str, tuple[Publication, ...]] = field(default_factory=dict)  # container -> what it publishes
+    bases: Mapping[str, int] = field(default_factory=dict)  # container -> first host id
+    files: Mapping[str, FileSource] = field(default_factory=dict)  # "secret/x" and "config/x"
+    networks: Mapping[str, Network] = field(default_factory=dict)  # those that were made, as they were made
+
+
+def load_page(places: Places) -> Page:
+    """The last page, or an empty one where there is none that can be read."""
+    raw = read_json(places.wanted)
+    try:
+        return decode(Page, raw) if raw is not None else empty_page(places)
+    except ValueError:
+        return empty_page(places)
+
+
+def empty_page(places: Places) -> Page:
+    return Page(stack=Stack(places.name, "/", (), {}))
+
+
+def save_page(places: Places, page: Page, durable: bool) -> None:
+    ensure_folder(places.data)
+    write_json(places.wanted, encode(page), durable)
+
+
+def for_this_boot(page: Page, boot: str) -> Page:
+    """After a reboot nothing of what was made in the kernel is there; who was stopped by hand stays stopped, but
+    for `restart: always` (docker run reference, restart policies)."""
+    if page.boot == boot:
+        return page
+    seen = {
+        name: Seen(one.service, one.replica, oneoff=one.oneoff, last_exit=one.last_exit)
+        for name, one in page.seen.items()
+    }
+    targets = {
+        name: replace(target, stopped=target.stopped and target.service.restart.policy != "always")
+        for name, target in page.wanted.targets.items()
+        if not target.oneoff
+    }
+    return replace(page, boot=boot, seen=seen, wanted=replace(page.wanted, targets=targets))

@@ -1,0 +1,147 @@
+"""The loop: look, plan, perform, wait for the bell. What to do is decided by `reconcile`, nowhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from ..errors import OrchestraError
+from ..plan.facts import Seen
+from ..plan.reconcile import reconcile
+from ..plan.signals import number_of
+from ..plan.steps import (
+    ContainerStep,
+    DropNetwork,
+    DropVolume,
+    Groundwork,
+    Kill,
+    Launch,
+    Make,
+    MakeNetwork,
+    MakeVolume,
+    Plan,
+    Remove,
+    Stop,
+)
+from .health import HealthWatch
+from .link import KeeperGone
+from .perform import Performer
+from .world import World
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Loop:
+    def __init__(self, world: World, performer: Performer, health: HealthWatch, tasks: anyio.abc.TaskGroup) -> None:
+        self._world = world
+        self._performer = performer
+        self._health = health
+        self._tasks = tasks
+
+    async def run(self) -> None:
+        world = self._world
+        while True:
+            plan = world.plan = reconcile(world.wanted, world.facts(), time.monotonic())
+            self._dispatch(plan)
+            self._health.look()
+            busy = world.busy_networks or any(seen.busy for seen in world.seen.values())
+            world.settled = not busy and not plan.groundwork and not plan.steps
+            world.pulse()
+            await world.rung(plan.look_again)
+
+    def _dispatch(self, plan: Plan) -> None:
+        for ground in plan.groundwork:
+            self._world.busy_networks.add(_thing(ground))
+            self._tasks.start_soon(self._ground, ground)
+        together: dict[type, list[str]] = {}
+        for step in plan.steps:
+            self._mark(step)
+            if isinstance(step, (Make, Remove)):
+                together.setdefault(type(step), []).append(step.container)
+            else:
+                self._tasks.start_soon(self._guard, [step.container], self._single(step))
+        if making := together.get(Make):
+            self._tasks.start_soon(self._batch, making, self._performer.make)
+        if removing := together.get(Remove):
+            self._tasks.start_soon(self._batch, removing, self._performer.remove)
+
+    def _mark(self, step: ContainerStep) -> None:
+        name = step.container
+        if name not in self._world.seen:
+            target = self._world.wanted.targets[name]
+            self._world.seen[name] = Seen(target.service, target.replica, oneoff=target.oneoff)
+        self._world.note(name, busy=True)
+
+    def _single(self, step: ContainerStep) -> Work:
+        match step:
+            case Launch(name):
+                return partial(self._performer.launch, name)
+            case Stop(name):
+                return partial(self._performer.stop, name, number_of(self._world.seen[name].service.stop_signal))
+            case Kill(name):
+                return partial(self._performer.kill, name)
+        raise AssertionError(step)
+
+    async def _batch(self, names: list[str], act: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Together; if that fails, one by one, so that only those are blamed who cannot be done."""
+        if len(names) > 1:
+            try:
+                await act(names)
+            except KeeperGone:
+                pass
+            except (OrchestraError, OSError):
+                for name in names:
+                    await self._guard([name], partial(act, [name]))
+                return
+            self._release(names)
+        else:
+            await self._guard(names, partial(act, names))
+
+    async def _guard(self, names: list[str], work: Work) -> None:
+        """Whatever goes wrong becomes a fact about the containers; the step is over in any case."""
+        try:
+            await work()
+        except KeeperGone:
+            pass  # the keeper's successor is asked what is so
+        except (OrchestraError, OSError) as error:
+            what = error.what if isinstance(error, OrchestraError) else str(error)
+            for name in names:
+                if seen := self._world.seen.get(name):
+                    self._world.note(name, trouble=what, trouble_at=time.monotonic(), troubles=seen.troubles + 1)
+                    self._world.journal.tell("trouble", f"{name}: {what}", seen.service.name, name)
+        self._release(names)
+
+    def _release(self, names: list[str]) -> None:
+        for name in names:
+            if name in self._world.seen:
+                self._world.note(name, busy=False)
+        self._world.ring()
+
+    async def _ground(self, step: Groundwork) -> None:
+        thing = _thing(step)
+        try:
+            await self._performer.ground(step)
+            self._world.troubles.pop(thing, None)
+        except (OrchestraError, OSError) as error:
+            what = error.what if isinstance(error, OrchestraError) else str(error)
+            times = self._world.troubles.get(thing, (0.0, 0))[1] + 1
+            self._world.troubles[thing] = (time.monotonic(), times)
+            self._world.journal.tell("trouble", f"cannot {step.describe()}: {what}")
+        self._world.busy_networks.discard(thing)
+        self._world.ring()
+
+
+def _thing(step: Groundwork) -> str:
+    """Under which name its troubles and its being under way are kept."""
+    match step:
+        case MakeNetwork(network) | DropNetwork(network):
+            return network.key
+        case MakeVolume(volume):
+            return volume.name
+        case DropVolume(name):
+            return name

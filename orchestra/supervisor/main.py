@@ -1,0 +1,234 @@
+"""The supervisor: opens the doors, starts the tasks, and sees to it that each of them has an end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from ..keeper.start import ensure_keeper
+from ..network.routers import dns_sockets
+from ..places import Places
+from ..stack.model import Service
+from ..wire.frames import Message
+from . import adopt, wiring
+from .api import Api
+from .book import for_this_boot, load_page
+from .care import Care
+from .execs import Execs
+from .health import HealthWatch
+from .journal import Journal
+from .link import KeeperGone, Link
+from .loop import Loop
+from .names import Resolver
+from .oneoff import OneOffs
+from .perform import Performer
+from .ports import HeldPorts, Key
+from .probing import Probing
+from .relay import Relay
+from .requests import Requests
+from .world import World
+
+IDLE = 10.0
+"""Seconds after which a supervisor that nobody has asked for anything, and that has nothing, ends."""
+SAVE_PAUSE = 0.05
+
+
+class Supervisor:
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        journal = Journal(places.journal)
+        self.world = World(places, for_this_boot(load_page(places), adopt.boot_id()), journal)
+        self.held = HeldPorts()
+        self.link = Link(places, self._on_event)
+        self.execs = Execs(self.link)
+        self.performer = Performer(self.world, self.link, self.held)
+        oneoffs = OneOffs(self.world, self.execs, self.performer)
+        self.requests = Requests(self.world, self.link, self.held, oneoffs, self.performer, self._keeper_pid)
+        self.resolvers: dict[str, anyio.CancelScope] = {}
+
+    def _on_event(self, message: Message) -> None:
+        if message["event"] == "exited":
+            self.world.take(message["child"], adopt.oom_killed)
+            self.world.ring()
+        elif message["event"] == "exec_exited":
+            self.execs.take(message)
+
+    def _keeper_pid(self) -> int:
+        return self.link.peer
+
+    async def run(self) -> None:
+        await self._connect()
+        stored = await self._fetch()
+        await adopt.look_around(self.world)
+        api = Api(self.places, self.requests.handlers())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._serve_keeper, tasks)
+            await adopt.ask_keeper(self.world, self.link)
+            self._take_back(stored)
+            health = HealthWatch(self.world, self._prober, tasks)
+            relay = Relay(self.held, self._backends, tasks)
+            tasks.start_soon(Loop(self.world, self.performer, health, tasks).run)
+            tasks.start_soon(api.serve)
+            tasks.start_soon(self._follow, relay, tasks)
+            tasks.start_soon(self._write_down)
+            tasks.start_soon(Care(self.world, self.performer).run)
+            tasks.start_soon(self._end_when_idle)
+            await self._leaving()
+            await self._quit()
+            tasks.cancel_scope.cancel()
+
+    # The keeper
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                self.link.connect()
+                return
+            except OSError:
+                await anyio.to_thread.run_sync(ensure_keeper, self.places)
+
+    async def _serve_keeper(self, tasks: anyio.abc.TaskGroup) -> None:
+        """As long as there is a stack there is a keeper: when it goes, the next one is started and asked."""
+        while True:
+            await self.link.serve()
+            self.execs.lose_all()
+            if self.world.leaving:
+                return
+            self.world.journal.tell("notice", "the keeper went away, a new one takes over")
+            await self._connect()
+            tasks.start_soon(self._welcome_keeper)
+
+    async def _welcome_keeper(self) -> None:
+        try:
+            for key, sockets in self._storable():
+                for one in sockets:
+                    await self.link.request({"do": "store", "name": key}, [one.fileno()])
+            await adopt.ask_keeper(self.world, self.link)
+        except KeeperGone:
+            return
+        self.world.ring()
+
+    async def _quit(self) -> None:
+        """The stack is gone: nothing of it stays on disk, keeper and supervisor end."""
+        await anyio.to_thread.run_sync(self.world.journal.flush)
+        await self.link.request({"do": "quit"})
+        await anyio.to_thread.run_sync(_remove_traces, self.places)
+
+    # Descriptors that outlive a supervisor
+
+    async def _fetch(self) -> dict[str, list[socket.socket]]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.link.serve)
+            reply, descriptors = await self.link.request({"do": "fetch"})
+            tasks.cancel_scope.cancel()
+        await self._connect()
+        found: dict[str, list[socket.socket]] = {}
+        for name, descriptor in zip(reply["names"], descriptors, strict=True):
+            found.setdefault(str(name).partition("#")[0], []).append(socket.socket(fileno=descriptor))
+        return found
+
+    def _take_back(self, stored: dict[str, list[socket.socket]]) -> None:
+        for name, sockets in stored.items():
+            kind, _, rest = name.partition(" ")
+            if kind == "port":
+                ip, number, protocol = rest.rsplit(",", 2)
+                self.held.adopt((ip, int(number), protocol), sockets)
+        self.stored_dns = {
+            name.partition(" ")[2]: sockets for name, sockets in stored.items() if name.startswith("dns ")
+        }
+
+    def _storable(self) -> Sequence[tuple[str, list[socket.socket]]]:
+        return []
+
+    # Followers of the loop
+
+    async def _follow(self, relay: Relay, tasks: anyio.abc.TaskGroup) -> None:
+        """What has to be served follows what is there: ports and resolvers."""
+        while True:
+            relay.look()
+            networks = set(self.world.networks)
+            for gone in set(self.resolvers) - networks:
+                self.resolvers.pop(gone).cancel()
+            for key in networks - set(self.resolvers):
+                scope = self.resolvers[key] = anyio.CancelScope()
+                tasks.start_soon(self._resolve, key, scope)
+            await self.world.changed()
+
+    async def _resolve(self, key: str, scope: anyio.CancelScope) -> None:
+        with scope:
+            try:
+                udp, tcp = await anyio.to_thread.run_sync(dns_sockets, self.world.page.routers[key])
+            except OSError as error:
+                self.world.journal.tell("notice", f"no name service in network {key}: {error.strerror}")
+                return
+            with udp, tcp:
+                await Resolver(self.world, key, udp, tcp).serve()
+
+    def _backends(self, key: Key) -> list[tuple[str, int]]:
+        return [
+            (one.address, one.port)
+            for name, published in self.world.page.ports.items()
+            if name in self.world.seen
+            for one in published
+            if (one.host_ip, one.host_port, one.protocol) == key
+        ]
+
+    def _prober(self, name: str, service: Service) -> Probing:
+        ground = self.performer.ground_of(name, service)
+        pin = wiring.net_pin(self.world, name, service)
+        return Probing(name, service, pin, ground.path, ground.seccomp, self.execs)
+
+    async def _write_down(self) -> None:
+        """State and events go to disk shortly after they change; a full disk is said once and waited out."""
+        complained = False
+        while True:
+            await self.world.changed()
+            await anyio.sleep(SAVE_PAUSE)
+            try:
+                await anyio.to_thread.run_sync(self.world.save_if_dirty)
+                await anyio.to_thread.run_sync(self.world.journal.flush)
+                complained = False
+            except OSError as error:
+                if not complained:
+                    sys.stderr.write(f"supervisor: cannot write to {self.places.data}: {error.strerror}\n")
+                complained = True
+
+    # Ends
+
+    async def _leaving(self) -> None:
+        while not self.world.leaving:
+            await self.world.changed()
+
+    async def _end_when_idle(self) -> None:
+        """Started for a stack that never came (its file was bad): go away again."""
+        await anyio.sleep(IDLE)
+        world = self.world
+        if not (self.requests.touched or world.wanted.targets or world.seen or world.networks):
+            world.leaving = True
+            world.pulse()
+
+
+def _remove_traces(places: Places) -> None:
+    import shutil
+
+    for folder in (f"{places.data}/roots", f"{places.data}/logs", f"{places.data}/anonymous", f"{places.run}/files"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in (places.wanted, places.api_socket):
+        try:
+            os.unlink(file)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+
+
+def main(places: Places) -> None:
+    """Run until the stack is gone. Called in a process of its own."""
+    anyio.run(partial(Supervisor(places).run))
