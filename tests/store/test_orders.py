@@ -193,5 +193,6 @@ def test_killing_orders_again_and_again_neither_loses_nor_doubles_an_order(
         killer.join()
         store.start("orders")
         eventually(lambda key=key: place(store, token, key)[0] in (200, 201), "the order")  # type: ignore[misc]
-        assert len(orders(store, token)) == round_number + 1
+        assert [order["total_cents"] for order in orders(store, token)] == [TOTAL] * (round_number + 1)
+        assert all(len(order["lines"]) == 2 for order in orders(store, token))
         assert in_cart(store, account) == []

@@ -149,7 +149,7 @@ class App:
 
     def serve(self) -> None:
         """Listen on HOST:PORT until SIGTERM or SIGINT. What is being answered then is answered to its end."""
-        # As process 1 of a container a signal without a handler is ignored, so this comes before all else.
+        # As process 1 of a container, a signal without a handler would be ignored.
         signal.signal(signal.SIGTERM, _leave)
         signal.signal(signal.SIGINT, _leave)
         address = (os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080")))
@@ -180,6 +180,12 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         # Past HTTPServer's own, which asks the DNS for the name of this machine and delays the start.
         TCPServer.server_bind(self)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A connection that broke is no news; anything else is one line, and the service goes on."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            print(f"{self.app.name}: {type(error).__name__}: {error}", flush=True)
 
     def answering(self, change: int) -> None:
         with self._changed:
