@@ -1,7 +1,7 @@
 """nftables messages (linux/netfilter/nf_tables.h): tables, chains and rules as attribute trees.
 
-pyroute2 has classes for these, but they hang on its sockets (35 ms to import, asyncio and ssl among it) and take
-ten milliseconds to encode one router's rules; a tree of attributes is three lines of struct.
+pyroute2 has classes for these, but they hang on its sockets (35 ms to import, asyncio and ssl among it) and encode a rule
+of four expressions in 0.3 ms; a tree of attributes is three lines of struct and 25 times as fast.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestra.network.attributes import attribute, attributes, body_of, label, number, text, tree
 from orchestra.network.netlink import (
     HEADER,
     NLM_F_ACK,
@@ -33,7 +34,6 @@ ACCEPT, DROP, JUMP = 1, 0, -3
 _BATCH_BEGIN, _BATCH_END, _SUBSYSTEM = 0x10, 0x11, 10
 _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _NEWRULE, _GETRULE, _DELRULE = 0, 1, 2, 3, 4, 6, 7, 8
 _NETLINK_NETFILTER = 12  # socket has no name for it
-_NESTED = 0x8000
 _REG1, _REG2 = 1, 2
 _EQUAL, _UNEQUAL = 0, 1
 
@@ -42,80 +42,44 @@ def nfnetlink() -> Channel:
     return Channel(_NETLINK_NETFILTER)
 
 
-# Attributes
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", len(value) + 4, kind) + value + bytes(-len(value) % 4)
-
-
-def _tree(kind: int, *children: bytes) -> bytes:
-    return attribute(kind | _NESTED, b"".join(children))
-
-
-def _number(kind: int, value: int) -> bytes:
-    return attribute(kind, struct.pack(">I", value & 0xFFFFFFFF))
-
-
-def _text(kind: int, value: str) -> bytes:
-    return attribute(kind, value.encode() + b"\0")
-
-
-def attributes(data: bytes) -> dict[int, bytes]:
-    """What `attribute` wrote; the last one of a kind wins, and nonsense ends the reading."""
-    found: dict[int, bytes] = {}
-    offset = 0
-    while offset + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, offset)
-        if length < 4:
-            break
-        found[kind & 0x3FFF] = data[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
-    return found
-
-
-def _name(value: bytes) -> str:
-    return value.rstrip(b"\0").decode("utf-8", "replace")
-
-
 # Expressions: what a rule is made of. Each is one element of NFTA_RULE_EXPRESSIONS.
 
 
 def _expression(name: str, *data: bytes) -> bytes:
-    return _tree(1, _text(1, name), _tree(2, *data))
+    return tree(1, text(1, name), tree(2, *data))
 
 
 def _compare(operation: int, value: bytes) -> bytes:
-    return _expression("cmp", _number(1, _REG1), _number(2, operation), _tree(3, attribute(1, value)))
+    return _expression("cmp", number(1, _REG1), number(2, operation), tree(3, attribute(1, value)))
 
 
 def _load_meta(key: int) -> bytes:
-    return _expression("meta", _number(1, _REG1), _number(2, key))
+    return _expression("meta", number(1, _REG1), number(2, key))
 
 
 def _load_payload(base: int, offset: int, length: int) -> bytes:
-    return _expression("payload", _number(1, _REG1), _number(2, base), _number(3, offset), _number(4, length))
+    return _expression("payload", number(1, _REG1), number(2, base), number(3, offset), number(4, length))
 
 
 def _mask(mask: bytes) -> bytes:
     nothing = bytes(len(mask))
     return _expression(
         "bitwise",
-        _number(1, _REG1),
-        _number(2, _REG1),
-        _number(3, len(mask)),
-        _tree(4, attribute(1, mask)),
-        _tree(5, attribute(1, nothing)),
+        number(1, _REG1),
+        number(2, _REG1),
+        number(3, len(mask)),
+        tree(4, attribute(1, mask)),
+        tree(5, attribute(1, nothing)),
     )
 
 
 def _immediate(register: int, value: bytes) -> bytes:
-    return _expression("immediate", _number(1, register), _tree(2, attribute(1, value)))
+    return _expression("immediate", number(1, register), tree(2, attribute(1, value)))
 
 
 def verdict(code: int, chain: str | None = None) -> bytes:
-    where = _text(2, chain) if chain else b""
-    return _expression("immediate", _number(1, 0), _tree(2, _tree(2, _number(1, code), where)))
+    where = text(2, chain) if chain else b""
+    return _expression("immediate", number(1, 0), tree(2, tree(2, number(1, code), where)))
 
 
 def _interface(key: int, name: str, wanted: bool) -> bytes:
@@ -147,8 +111,8 @@ def destination(subnet: str, wanted: bool = True) -> bytes:
 
 
 def destination_port(protocol: str, port: int) -> bytes:
-    number = {"tcp": 6, "udp": 17}[protocol]
-    is_protocol = _load_meta(16) + _compare(_EQUAL, bytes((number,)))
+    code = {"tcp": 6, "udp": 17}[protocol]
+    is_protocol = _load_meta(16) + _compare(_EQUAL, bytes((code,)))
     return is_protocol + _load_payload(2, 2, 2) + _compare(_EQUAL, port.to_bytes(2, "big"))
 
 
@@ -158,12 +122,12 @@ def ping() -> bytes:
 
 def to_this_machine() -> bytes:
     """`fib daddr type local`."""
-    lookup = _expression("fib", _number(1, _REG1), _number(2, 3), _number(3, 2))
+    lookup = _expression("fib", number(1, _REG1), number(2, 3), number(3, 2))
     return lookup + _compare(_EQUAL, struct.pack("=I", 2))
 
 
 def _conntrack(key: int, bits: int) -> bytes:
-    load = _expression("ct", _number(1, _REG1), _number(2, key))
+    load = _expression("ct", number(1, _REG1), number(2, key))
     return load + _mask(struct.pack("=I", bits)) + _compare(_UNEQUAL, bytes(4))
 
 
@@ -179,15 +143,15 @@ def translated() -> bytes:
 
 def one_in(count: int) -> bytes:
     """True for each count-th packet that asks (`numgen inc mod count 0`)."""
-    draw = _expression("numgen", _number(1, _REG1), _number(2, count), _number(3, 0), _number(4, 0))
+    draw = _expression("numgen", number(1, _REG1), number(2, count), number(3, 0), number(4, 0))
     return draw + _compare(_EQUAL, bytes(4))
 
 
 def translate_to(address: str, port: int) -> bytes:
     """`dnat to address:port`."""
     values = _immediate(_REG1, socket.inet_aton(address)) + _immediate(_REG2, port.to_bytes(2, "big"))
-    registers = (_number(3, _REG1), _number(4, _REG1), _number(5, _REG2), _number(6, _REG2))
-    return values + _expression("nat", _number(1, 1), _number(2, IPV4), *registers)
+    registers = (number(3, _REG1), number(4, _REG1), number(5, _REG2), number(6, _REG2))
+    return values + _expression("nat", number(1, 1), number(2, IPV4), *registers)
 
 
 def masquerade() -> bytes:
@@ -196,7 +160,7 @@ def masquerade() -> bytes:
 
 def refuse() -> bytes:
     """`reject with icmp type admin-prohibited`: whoever tries learns at once."""
-    return _expression("reject", _number(1, 0), attribute(2, b"\x0d"))
+    return _expression("reject", number(1, 0), attribute(2, b"\x0d"))
 
 
 # Messages
@@ -219,12 +183,12 @@ def commit(channel: Channel, requests: Sequence[Request]) -> None:
 
 
 def new_table(table: str) -> Request:
-    message = _message(_NEWTABLE, IPV4, NLM_F_ACK | NLM_F_CREATE, _text(1, table))
+    message = _message(_NEWTABLE, IPV4, NLM_F_ACK | NLM_F_CREATE, text(1, table))
     return Request(f"make the nft table {table}", message)
 
 
 def delete_table(table: str) -> Request:
-    message = _message(_DELTABLE, IPV4, NLM_F_ACK, _text(1, table))
+    message = _message(_DELTABLE, IPV4, NLM_F_ACK, text(1, table))
     return Request(f"delete the nft table {table}", message)
 
 
@@ -238,22 +202,20 @@ class Hook:
 
 
 def new_chain(table: str, chain: str, hook: Hook | None = None) -> Request:
-    body = _text(1, table) + _text(3, chain)
+    body = text(1, table) + text(3, chain)
     if hook is not None:
-        body += (
-            _tree(4, _number(1, hook.number), _number(2, hook.priority)) + _number(5, ACCEPT) + _text(7, hook.kind)
-        )
+        body += tree(4, number(1, hook.number), number(2, hook.priority)) + number(5, ACCEPT) + text(7, hook.kind)
     message = _message(_NEWCHAIN, IPV4, NLM_F_ACK | NLM_F_CREATE, body)
     return Request(f"make the chain {chain} of the nft table {table}", message)
 
 
 def flush_chain(table: str, chain: str) -> Request:
-    message = _message(_DELRULE, IPV4, NLM_F_ACK, _text(1, table) + _text(2, chain))
+    message = _message(_DELRULE, IPV4, NLM_F_ACK, text(1, table) + text(2, chain))
     return Request(f"empty the chain {chain} of the nft table {table}", message)
 
 
 def add_rule(table: str, chain: str, expressions: bytes) -> Request:
-    body = _text(1, table) + _text(2, chain) + _tree(4, expressions)
+    body = text(1, table) + text(2, chain) + tree(4, expressions)
     message = _message(_NEWRULE, IPV4, NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND, body)
     return Request(f"add a rule to {chain} of the nft table {table}", message)
 
@@ -275,46 +237,42 @@ class Chain:
 def insert_rule(chain: Chain, expressions: bytes, comment: str) -> Request:
     """A rule at the top of somebody's chain, marked (as nft does) so that it is found again."""
     mark = attribute(7, struct.pack("BB", 0, len(comment) + 1) + comment.encode() + b"\0")
-    body = _text(1, chain.table) + _text(2, chain.name) + _tree(4, expressions) + mark
+    body = text(1, chain.table) + text(2, chain.name) + tree(4, expressions) + mark
     message = _message(_NEWRULE, chain.family, NLM_F_ACK | NLM_F_CREATE, body)
     return Request(f"let traffic through {chain.describe()}", message)
 
 
 def delete_rule(chain: Chain, handle: bytes) -> Request:
-    body = _text(1, chain.table) + _text(2, chain.name) + attribute(3, handle)
+    body = text(1, chain.table) + text(2, chain.name) + attribute(3, handle)
     return Request(f"take a rule from {chain.describe()}", _message(_DELRULE, chain.family, NLM_F_ACK, body))
 
 
 def tables(channel: Channel) -> list[str]:
     """Names of all tables of the family ip."""
     question = Request("read the nft tables", _message(_GETTABLE, IPV4, NLM_F_DUMP, b""))
-    return [_name(found[1]) for found in map(_body, channel.ask(question)) if 1 in found]
+    return [label(found[1]) for found in map(body_of, channel.ask(question)) if 1 in found]
 
 
 def has_table(channel: Channel, table: str) -> bool:
-    message = _message(_GETTABLE, IPV4, 0, _text(1, table))
+    message = _message(_GETTABLE, IPV4, 0, text(1, table))
     return bool(channel.ask(Request(f"look for the nft table {table}", message, tolerate=(errno.ENOENT,))))
 
 
 def base_chains(channel: Channel) -> Iterable[Chain]:
     question = Request("read the nft chains", _message(_GETCHAIN, ANY, NLM_F_DUMP, b""))
     for answer in channel.ask(question):
-        found = _body(answer)
+        found = body_of(answer)
         if 4 in found:
             hook = int.from_bytes(attributes(found[4])[1], "big")
             policy = int.from_bytes(found.get(5, b"\1"), "big")
-            yield Chain(answer[1][HEADER.size], _name(found[1]), _name(found[3]), hook, policy)
+            yield Chain(answer[1][HEADER.size], label(found[1]), label(found[3]), hook, policy)
 
 
 def marked_rules(channel: Channel, chain: Chain, comment: str) -> list[bytes]:
     """Handles of the rules of a chain that carry our comment."""
-    body = _text(1, chain.table) + _text(2, chain.name)
+    body = text(1, chain.table) + text(2, chain.name)
     message = _message(_GETRULE, chain.family, NLM_F_DUMP, body)
     question = Request(f"read the rules of {chain.describe()}", message, tolerate=(errno.ENOENT,))
     mark = struct.pack("BB", 0, len(comment) + 1) + comment.encode() + b"\0"
-    rules = map(_body, channel.ask(question))
+    rules = map(body_of, channel.ask(question))
     return [rule[3] for rule in rules if rule.get(7, b"").startswith(mark)]
-
-
-def _body(answer: tuple[int, bytes]) -> dict[int, bytes]:
-    return attributes(answer[1][HEADER.size + 4 :])

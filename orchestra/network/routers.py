@@ -14,7 +14,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from orchestra.errors import OrchestraError
-from orchestra.network import firewall, foreign, links, nft
+from orchestra.network import conntrack, firewall, foreign, links, nft
 from orchestra.network.inside import inside, is_pinned, pin_new_namespace, unpin
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ def set_publications(router: Router, publications: Sequence[Publication]) -> Non
     """What this router publishes from now on; replicas behind one port are taken in turn."""
     with nft.nfnetlink() as channel:
         firewall.publish(channel, router, publications)
+        conntrack.forget_misled(channel, publications)
 
 
 def allow_host(router: Router, containers: Sequence[str]) -> None:

@@ -201,6 +201,37 @@ def accepted_by(server: socket.socket) -> int:
         count += 1
 
 
+def test_a_udp_client_that_keeps_sending_is_led_anew(world: World) -> None:
+    """One that sent before the port was published, and again after another container took over."""
+    router = world.made(1)
+    old, new = world.plugged(router, "old", "new")
+    servers = [world.listen(web.net_pin, "0.0.0.0", 53, socket.SOCK_DGRAM) for web in (old, new)]
+    held = world.listen(None, "0.0.0.0", 5300, socket.SOCK_DGRAM)
+    clients = [world.open(pin, socket.SOCK_DGRAM) for pin in (None, world.neighbour)]
+    for client in clients:
+        client.connect((MACHINE, 5300))
+        client.send(b"early")
+        assert held.recv(100) == b"early"
+    for web, server in zip((old, new), servers, strict=True):
+        set_publications(router, [published(router, web, 5300, 53, protocol="udp")])
+        for client in clients:
+            client.send(b"to " + web.container.encode())
+            assert server.recv(100) == b"to " + web.container.encode()
+
+
+def test_a_udp_client_of_elsewhere_is_left_alone(world: World) -> None:
+    """A conversation with another machine's port of the same number goes on under its own address and port."""
+    router = world.made(1)
+    web, client = world.plugged(router, "web", "client")
+    outside = world.listen(world.neighbour, "0.0.0.0", 5300, socket.SOCK_DGRAM)
+    asking = world.open(client.net_pin, socket.SOCK_DGRAM)
+    asking.sendto(b"one", (NEIGHBOUR, 5300))
+    _, peer = outside.recvfrom(100)
+    set_publications(router, [published(router, web, 5300, 53, protocol="udp")])
+    outside.sendto(b"answer", peer)
+    assert asking.recv(100) == b"answer"
+
+
 def test_publications_are_replaced_as_a_whole(world: World) -> None:
     """What is not said again is not published any more."""
     router = world.made(1)

@@ -1,0 +1,49 @@
+"""Netfilter's netlink attributes: length, type, value, padded to four bytes; numbers big-endian."""
+
+from __future__ import annotations
+
+import struct
+
+from orchestra.network.netlink import HEADER
+
+_NESTED = 0x8000
+_KIND = 0x3FFF
+_FAMILY = 4  # struct nfgenmsg, between the header and the attributes
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", len(value) + 4, kind) + value + bytes(-len(value) % 4)
+
+
+def tree(kind: int, *children: bytes) -> bytes:
+    return attribute(kind | _NESTED, b"".join(children))
+
+
+def number(kind: int, value: int) -> bytes:
+    return attribute(kind, struct.pack(">I", value & 0xFFFFFFFF))
+
+
+def text(kind: int, value: str) -> bytes:
+    return attribute(kind, value.encode() + b"\0")
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """What the functions above wrote; the last one of a kind wins, and nonsense ends the reading."""
+    found: dict[int, bytes] = {}
+    offset = 0
+    while offset + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, offset)
+        if length < 4:
+            break
+        found[kind & _KIND] = data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+def label(value: bytes) -> str:
+    return value.rstrip(b"\0").decode("utf-8", "replace")
+
+
+def body_of(answer: tuple[int, bytes]) -> dict[int, bytes]:
+    """The attributes of an answer from netfilter."""
+    return attributes(answer[1][HEADER.size + _FAMILY :])
