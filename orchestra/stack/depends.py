@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Any
 
 from orchestra.stack.model import Dependency
@@ -48,31 +49,34 @@ def _implied(service: dict[str, Any]) -> list[tuple[str, bool]]:
     return found
 
 
-def parsed(model: dict[str, dict[str, Any]]) -> tuple[Dependency, ...]:
+def parsed(model: dict[str, dict[str, Any]], services: Container[str]) -> tuple[Dependency, ...]:
+    """Those that are switched on; `check` has told of the others, or they are not required."""
     return tuple(
         Dependency(name, entry["condition"], entry["required"], entry.get("restart", False))
         for name, entry in model.items()
+        if name in services
     )
 
 
 def check(services: dict[str, dict[str, Any]], disabled: set[str], scope: Scope) -> None:
-    """Every dependency exists, is switched on, and can fulfil what is asked of it; drops the optional that can't."""
+    """Every dependency exists, is switched on, and can fulfil what is asked of it, unless it is not required."""
     for name, service in services.items():
-        for other, entry in list(service.get("depends_on", {}).items()):
+        for other, entry in service.get("depends_on", {}).items():
             path: Path = ("services", name, "depends_on", other)
             if other == name:
                 scope.report.problem(path, "a service cannot wait for itself")
             elif other in services:
                 _can_fulfil(services[other], other, entry, path, scope)
-            elif not entry["required"]:
-                del service["depends_on"][other]
-            elif other in disabled:
-                scope.report.problem(path, f"{other} is off: none of its profiles is active (or say required: false)")
-            else:
-                near = did_you_mean(other, [*services, *disabled])
-                scope.report.problem(path, f"there is no service {other!r}{near}")
-        if service.get("depends_on") == {}:
-            del service["depends_on"]
+            elif entry["required"]:
+                _absent(other, services, disabled, path, scope)
+
+
+def _absent(name: str, services: Iterable[str], disabled: set[str], path: Path, scope: Scope) -> None:
+    if name in disabled:
+        scope.report.problem(path, f"{name} is off: none of its profiles is active (or say required: false)")
+    else:
+        near = did_you_mean(name, [*services, *disabled])
+        scope.report.problem(path, f"there is no service {name!r}{near}")
 
 
 def _can_fulfil(service: dict[str, Any], name: str, entry: dict[str, Any], path: Path, scope: Scope) -> None:

@@ -1,8 +1,8 @@
 """The grammar of `.env` and `env_file`, as docker compose reads it.
 
-`K=V`, `K: V`, `export K=V`, blanks around the sign; `#` starts a comment at the start of a line or after white
-space; '…' is literal, "…" knows \\n \\r \\t \\" \\\\ \\$ and variables, both may span lines; an unquoted value knows
-variables too; a bare `K` takes the caller's value. Earlier lines are variables for later ones; the caller's win over both.
+`K=V`, `K: V`, `export K=V`, blanks around the sign. `#` starts a comment at the start of a line, or after a blank that
+follows a value. '…' is literal, "…" knows escapes and variables, both may span lines; an unquoted value knows
+variables too. A bare `K` takes the caller's value. Earlier lines are variables for later ones; the caller's win.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class _Parser:
             self._at += 6
             self._blanks()
         start = self._at
-        while self._at < len(self._text) and self._text[self._at] in _NAME:
+        while self._at < len(self._text) and (self._text[self._at] in _NAME or self._text[self._at].isalnum()):
             self._at += 1
         name = self._text[start : self._at]
         self._blanks()
@@ -103,7 +103,7 @@ class _Parser:
         start, end = self._at, self._line_end()
         value = self._text[start:end]
         for index, letter in enumerate(value):
-            if letter == "#" and (index == 0 or value[index - 1] in _BLANK):
+            if letter == "#" and index and value[index - 1] == " ":
                 value = value[:index]
                 break
         self._at = end

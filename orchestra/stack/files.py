@@ -283,7 +283,7 @@ def to_yaml(model: dict[str, Any]) -> str:
 
 def _doubled(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _doubled(child) for key, child in value.items()}
+        return {key.replace("$", "$$"): _doubled(child) for key, child in value.items()}
     if isinstance(value, list):
         return [_doubled(child) for child in value]
     return value.replace("$", "$$") if isinstance(value, str) else value

@@ -30,7 +30,7 @@ def grants(kind: str, value: Any, path: Path, scope: Scope) -> list[dict[str, An
             grant["mode"] = f"0{mode:o}"
         if kind == "secrets" and "target" not in grant:
             grant["target"] = f"/run/secrets/{grant['source']}"
-        found[_target(kind, grant)] = grant
+        found[str(grant.get("target") or grant["source"])] = grant
     return list(found.values())
 
 
@@ -48,7 +48,7 @@ def _target(kind: str, grant: dict[str, Any]) -> str:
 
 
 def parsed(kind: str, model: list[dict[str, Any]], path: Path, scope: Scope) -> tuple[Grant, ...]:
-    found = []
+    found: dict[str, Grant] = {}
     for index, grant in enumerate(model):
         owner = {}
         for key in ("uid", "gid"):
@@ -58,8 +58,9 @@ def parsed(kind: str, model: list[dict[str, Any]], path: Path, scope: Scope) -> 
             else:
                 scope.report.problem((*path, index, key), f"{text!r} is not a number of a user or group")
         mode = int(grant.get("mode", "0444"), 8)
-        found.append(Grant(grant["source"], _target(kind, grant), mode=mode, **owner))
-    return tuple(found)
+        target = _target(kind, grant)
+        found[target] = Grant(grant["source"], target, mode=mode, **owner)
+    return tuple(found.values())
 
 
 def source(kind: str, key: str, model: dict[str, Any], path: Path, scope: Scope) -> FileSource:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from orchestra.stack import dotenv
+from orchestra.stack import dotenv, process
 from orchestra.stack.assemble import Assembly, Source, assemble, documents, reading
-from orchestra.stack.merge import as_mapping
 from orchestra.stack.nodes import Node
-from orchestra.stack.problems import Path, refuse
+from orchestra.stack.problems import Path, Problems, refuse
 from orchestra.stack.rebase import rebased_project
+from orchestra.stack.scope import Report, Scope
 
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 
@@ -47,7 +47,7 @@ def _project(entry: Node, assembly: Assembly, path: Path) -> Node:
     for file in files:
         with reading(assembly.spell(file), entry.mark, path):
             texts.append(Source(assembly.spell(file), assembly.read_text(file)))
-    return _with_own_variables(rebased_project(assemble(documents(texts), inner), folder), own, assembly)
+    return _with_own_variables(rebased_project(assemble(documents(texts), inner), folder), own, inner)
 
 
 def _texts(node: Node | None, entry: Node, path: Path) -> list[str]:
@@ -77,27 +77,29 @@ def _variables(names: list[str], folder: str, entry: Node, assembly: Assembly, p
         return {}
 
 
-def _with_own_variables(tree: Node, own: dict[str, str], assembly: Assembly) -> Node:
-    """A bare `environment: [KEY]` takes its value from the included project's `.env`, where nobody else has one."""
+def _with_own_variables(tree: Node, own: dict[str, str], inner: Assembly) -> Node:
+    """What services take from the included project's `.env` is settled here: nobody else knows that file later."""
     services = tree.get("services")
-    if services is None or not isinstance(services.value, dict) or not isinstance(tree.value, dict):
+    if not own or services is None or not isinstance(services.value, dict) or not isinstance(tree.value, dict):
         return tree
-
-    def settled(service: Node) -> Node:
-        given = service.get("environment")
-        environment = as_mapping(given) if given else None
-        if environment is None or not isinstance(environment.value, dict) or not isinstance(service.value, dict):
-            return service
-        values = {
-            key: child.with_value(own[key])
-            if child.value is None and key in own and key not in assembly.variables
-            else child
-            for key, child in environment.value.items()
-        }
-        return service.with_value({**service.value, "environment": environment.with_value(dict(values))})
-
-    whole = {name: settled(service) for name, service in services.value.items()}
+    report = Report(tree)
+    scope = Scope(report, inner.directory, inner.variables.get("HOME", "/"), inner.variables, inner.read_text)
+    whole = {name: _settled(name, service, scope) for name, service in services.value.items()}
+    if report.problems:
+        raise Problems(report.problems)
     return tree.with_value({**tree.value, "services": services.with_value(dict(whole))})
+
+
+def _settled(name: str, service: Node, scope: Scope) -> Node:
+    """`env_file` and bare keys of `environment` as plain values."""
+    given = service.get("environment") or service.get("env_file")
+    if given is None or not isinstance(service.value, dict):
+        return service
+    values = process.environment(service.plain(), ("services", name), scope)
+    keys = dict.fromkeys(values, given.mark)
+    environment = Node({key: Node(value, given.mark) for key, value in values.items()}, given.mark, "", keys)
+    kept = {key: child for key, child in service.value.items() if key != "env_file"}
+    return service.with_value({**kept, "environment": environment})
 
 
 def _joined(tree: Node, other: Node) -> Node:

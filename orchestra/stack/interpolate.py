@@ -50,7 +50,12 @@ class _Scanner:
         if depth > _MAX_DEPTH:
             raise BadTemplate(f"${{…}} nested deeper than {_MAX_DEPTH}")
         text, found, literal = self._text, list[str | Variable](), ""
-        while self._at < len(text) and not (depth and text[self._at] == "}"):
+        braces = 0  # plain ones within a default, which have to pair up
+        while self._at < len(text) and not (depth and not braces and text[self._at] == "}"):
+            if depth and text[self._at] in "{}":
+                braces += 1 if text[self._at] == "{" else -1
+                literal, self._at = literal + text[self._at], self._at + 1
+                continue
             if text[self._at] != "$":
                 stop = self._next_special(depth)
                 literal, self._at = literal + text[self._at : stop], stop
@@ -70,7 +75,7 @@ class _Scanner:
         return tuple(part for part in (*found, literal) if part != "")
 
     def _next_special(self, depth: int) -> int:
-        stops = [self._text.find(mark, self._at) for mark in ("$}" if depth else "$")]
+        stops = [self._text.find(mark, self._at) for mark in ("${}" if depth else "$")]
         return min((stop for stop in stops if stop >= 0), default=len(self._text))
 
     def _name(self) -> str:

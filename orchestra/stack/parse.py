@@ -52,7 +52,7 @@ def _service(name: str, whole: dict[str, Any], sources: dict[str, dict[str, File
         scale=(model.get("deploy") or {}).get("replicas", model.get("scale", 1)),
         stop_signal=_stop_signal(model, path, scope),
         restart=limits.restart(model, path, scope),
-        depends_on=depends.parsed(model.get("depends_on", {})),
+        depends_on=depends.parsed(model.get("depends_on", {}), whole["services"]),
         healthcheck=health.parsed(model.get("healthcheck"), (*path, "healthcheck"), scope),
         networks=networking.parsed_joins(model.get("networks")),
         ports=ports.parsed(model.get("ports", [])) if not model.get("network_mode") else (),

@@ -14,10 +14,8 @@ from orchestra.stack.nodes import Node, Tag
 from orchestra.stack.problems import Mark, Problem, Problems, refuse
 from orchestra.stack.scalars import spelled, word
 
-try:
-    from yaml.cyaml import CParser as Parser
-except ImportError:  # PyYAML built without libyaml
-    from yaml import Loader as Parser
+# The same events from libyaml, where PyYAML was built with it, and from Python else.
+_PARSER: Any = getattr(yaml, "CParser", None) or yaml.Loader
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 100_000
@@ -50,7 +48,7 @@ class _Reader:
         self._nodes = 0
 
     def documents(self) -> list[Node]:
-        self._parser = Parser(self._text)
+        self._parser = _PARSER(self._text)
         found: list[Node] = []
         while True:
             event = self._parser.get_event()
@@ -95,7 +93,7 @@ class _Reader:
     def _fresh(self, event: Any, mark: Mark, depth: int) -> Node:
         tag: Tag = {"!reset": "reset", "!override": "override"}.get(event.tag, "")  # type: ignore[assignment]
         if isinstance(event, yaml.ScalarEvent):
-            plain = event.implicit[0] or (tag != "" and event.style is None)
+            plain = event.implicit[0] or (tag != "" and not event.style)
             return Node(self._scalar(event, plain, mark), mark, tag)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(mark, tag, depth)
@@ -137,7 +135,7 @@ class _Reader:
         merged: list[Node] = []
         while not isinstance(event := self._parser.get_event(), yaml.MappingEndEvent):
             at = self._mark(event)
-            merging = isinstance(event, yaml.ScalarEvent) and event.value == _MERGE and event.style is None
+            merging = isinstance(event, yaml.ScalarEvent) and event.value == _MERGE and not event.style
             key = self._key(event, at, depth)
             child = self._node(self._parser.get_event(), depth + 1)
             if merging:
