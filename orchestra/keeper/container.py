@@ -51,6 +51,11 @@ class Container:
     def running(self) -> bool:
         return self.record["pid"] != 0 and self.record["ended"] is None
 
+    @property
+    def lost_its_terminal(self) -> bool:
+        """The master went with the keeper before."""
+        return self.running and self.record["terminal"] and not self.streams
+
     def child(self) -> Record:
         """The record as the wire has it."""
         return {key: value for key, value in self.record.items() if key not in OWN_KEYS}

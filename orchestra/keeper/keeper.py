@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 SOONEST_LOOK = 0.002
+TERMINAL = "terminal:"
+"""Masters of containers' terminals are in the store under this and the container's name. A supervisor that outlives
+its keeper stores them again: that brings the log of an adopted container back to life."""
 LAST_LOOK = 2.0
 """An adopted process is somebody else's child: how long that one may take to reap it before its exit code counts
 as unknown."""
@@ -136,11 +139,15 @@ class Keeper:
         before = self._containers.get(name)
         if before is not None and (before.starting or before.running):
             raise Failed("launch", errno.EBUSY, f"{name} runs already")
+        with_stdin = bool(spec["orchestra"]["stdin"])
         container = Container(self._loop, self._places, _record(message))
         container.save()
-        container.open_log().begin(message["run"])
-        terminal = spec["process"]["terminal"]
-        stdio = [] if terminal else container.make_stdio(bool(spec["orchestra"]["stdin"]))
+        container.open_log().begin(container.record["run"])
+        try:
+            stdio = [] if container.record["terminal"] else container.make_stdio(with_stdin)
+        except OSError:
+            container.failed(before)
+            raise
         self._containers[name] = container
 
         def work() -> tuple[Message, list[int]]:
@@ -148,26 +155,31 @@ class Keeper:
 
         def done(result: Message, masters: list[int]) -> None:
             if "error" in result:
-                container.failed(before)
-                if before is None:
-                    del self._containers[name]
-                else:
-                    self._containers[name] = before
+                self._failed(container, before)
                 self._answer(connection, message, result)
                 return
             container.started(result["pid"])
-            copies = [os.dup(master) for master in masters]
-            for master in masters:
-                container.read(master)
             times = {"started": container.record["started"], "wall": container.record["wall"]}
-            self._answer(connection, message, {"pid": result["pid"], **times}, copies)
-            _close(copies)
+            self._answer(connection, message, {"pid": result["pid"], **times}, masters)
+            for master in masters:
+                self._store.put(TERMINAL + name, os.dup(master))
+                container.read(master)
             self._await(result["pid"], lambda status: self._ended(container, status))
 
         try:
             self._errand(work, done, stdio)
+        except OSError:
+            self._failed(container, before)
+            raise
         finally:
             _close(stdio)
+
+    def _failed(self, container: Container, before: Container | None) -> None:
+        container.failed(before)
+        if before is None:
+            del self._containers[container.name]
+        else:
+            self._containers[container.name] = before
 
     def _exec(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
         container = self._running(_checked(message["name"]), "exec")
@@ -215,6 +227,9 @@ class Keeper:
         if len(descriptors) != 1:
             raise Failed("store", errno.EINVAL, "store takes one descriptor")
         name = str(message["name"])
+        container = self._containers.get(name.removeprefix(TERMINAL)) if name.startswith(TERMINAL) else None
+        if container is not None and container.lost_its_terminal:
+            container.read(os.dup(descriptors[0]))
         self._store.put(name, descriptors.pop())
         return {}
 
@@ -271,6 +286,7 @@ class Keeper:
 
     def _ended(self, container: Container, status: int | None) -> None:
         container.ended(status)
+        self._store.drop(TERMINAL + container.name)
         self._tell({"event": "exited", "child": container.child()})
 
     def _adopt(self) -> None:

@@ -65,8 +65,8 @@ class Renderer:
         data = note(block)
         if not data:
             return b""
-        if self._terminal:
-            data = neutral(data)
+        if self._terminal and not (data := neutral(data)):
+            return b""
         head = prefix + stamp(block.time) + b" " if self._timestamps else prefix
         whole = data.endswith(b"\n")
         data = _prefixed(data, head, self._terminal)

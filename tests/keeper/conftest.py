@@ -225,14 +225,17 @@ class House:
             return int(json.loads(Path(f"{self.places.run}/supervisor.json").read_text())["pid"])
         return 0
 
+    def contained(self) -> list[int]:
+        """Processes that run in a container of this house."""
+        return self._marked(f"KEPT={self.places.run}\0")
+
     def strays(self) -> list[int]:
         """Processes that were started by any keeper of this house."""
-        marks = (f"KEPT={self.places.run}\0", f"ORCHESTRA_HOME={os.path.dirname(self.places.home.run)}\0")
-        return [
-            int(entry)
-            for entry in os.listdir("/proc")
-            if entry.isdigit() and int(entry) != os.getpid() and any(mark in _environ(int(entry)) for mark in marks)
-        ]
+        return self.contained() + self._marked(f"ORCHESTRA_HOME={os.path.dirname(self.places.home.run)}\0")
+
+    def _marked(self, mark: str) -> list[int]:
+        found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) != os.getpid()]
+        return [pid for pid in found if mark in _environ(pid)]
 
     def close(self) -> None:
         for client in self._clients:
