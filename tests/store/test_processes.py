@@ -1,5 +1,6 @@
 """What all five services have in common: health, a clean end, one line per request, small bodies."""
 
+import re
 import socket
 import time
 from http.client import HTTPConnection
@@ -56,6 +57,23 @@ def test_unknown_paths_methods_and_large_bodies_are_refused(store: Store) -> Non
     assert store.ask("cart", "POST", "/carts/a1")[0] == 405
     assert store.ask("cart", "POST", "/carts/a1/lines", {"sku": "x" * 70_000, "quantity": 1})[0] == 413
     assert store.is_healthy("cart")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET //[ HTTP/1.0\r\n\r\n",
+        b"GET /%ff%00 HTTP/1.0\r\n\r\n",
+        b"POST /products HTTP/1.0\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"POST /products HTTP/1.0\r\nContent-Length: -1\r\n\r\n",
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_an_answer(store: Store, sent: bytes) -> None:
+    """A strange request gets a status like any other; nothing in the log looks like a crash."""
+    with socket.create_connection(("127.0.0.1", store.ports["catalog"])) as client:
+        client.sendall(sent)
+        assert re.match(rb"HTTP/1.0 4\d\d ", client.recv(4096))
+    assert "Error" not in store.log("catalog")()
 
 
 def test_accounts_and_the_shared_modules_know_nothing_of_the_store() -> None:

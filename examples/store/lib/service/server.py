@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote
 
 LARGEST_BODY = 64 * 1024
 
@@ -223,11 +223,11 @@ class _Connection(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer  # the names that http.server looks for
 
     def _reply(self) -> Answer:
-        url = urlsplit(self.path)
+        path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         length = headers.get("content-length", "0")
         method = "GET" if self.command == "HEAD" else self.command
-        request = Request(method, url.path, dict(parse_qsl(url.query)), headers, b"", {})
-        if not length.isdecimal() or int(length) > LARGEST_BODY:
+        request = Request(method, path, dict(parse_qsl(query)), headers, b"", {})
+        if not length.isdecimal() or len(length) > 9 or int(length) > LARGEST_BODY:
             return self.server.app.explain(request, Refused(413, f"a body may have {LARGEST_BODY} bytes"))
         return self.server.app.perform(request._replace(body=self.rfile.read(int(length))))
