@@ -32,7 +32,7 @@ _DEV_LINKS = {
 class Outside:
     """What `prepare` may use: the container's user namespace (-1: the host's) and its first host id."""
 
-    __slots__ = ("base", "own_network", "userns")
+    __slots__ = ("base", "userns")
 
     def __init__(self, userns: int, base: int) -> None:
         self.userns = userns
@@ -42,11 +42,11 @@ class Outside:
 class Bind:
     """A folder or file of the host."""
 
-    def __init__(self, mount: Mount, must_idmap: bool = True) -> None:
+    def __init__(self, mount: Mount) -> None:
         self.source = mount["source"]
         self.target = target_of(mount["destination"])
         self.options = Options(mount["options"])
-        self.must_idmap = must_idmap
+        self.must_idmap = True
         self.tree = -1
         self.directory = True
 

@@ -71,8 +71,11 @@ class Prepared:
             raise StartError("namespaces", 22, "a container needs a mount namespace of its own")
 
     def _mounts(self) -> list[AnyMount]:
-        usr: list[AnyMount] = [Bind(mount, must_idmap=False) for mount in self.spec["orchestra"]["usr"]]
         hierarchies = cgroups.driver().shown()
+        usr = [read_mount(mount, hierarchies) for mount in self.spec["orchestra"]["usr"]]
+        for mount in usr:
+            if isinstance(mount, Bind):
+                mount.must_idmap = False  # read-only and for everybody: nobody's files do as well
         return usr + [read_mount(mount, hierarchies) for mount in self.spec["mounts"]]
 
 
