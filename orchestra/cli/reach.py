@@ -26,7 +26,11 @@ def connect(places: Places, *, changes: bool = False) -> Connection:
 
 
 def start(places: Places) -> Connection:
-    """Connect to the supervisor, which is started when none runs."""
+    """Connect to the supervisor, which is started when none runs. Its keeper's life is its own care."""
+    try:
+        return Connection(places)
+    except NotRunning:
+        pass
     from orchestra.keeper.start import ensure_keeper
 
     ensure_keeper(places)

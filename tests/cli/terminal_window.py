@@ -1,0 +1,69 @@
+"""A pseudo-terminal with a command on it: keys in, screen out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import termios
+import time
+
+DEADLINE = 20.0
+
+
+class Window:
+    def __init__(self, command: list[str], rows: int, columns: int) -> None:
+        self.text = ""
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            os.execv(command[0], command)
+        self._status: int | None = None
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def until(self, wanted: str) -> str:
+        """All that was shown, once it contains `wanted`."""
+        end = time.monotonic() + DEADLINE
+        while wanted not in self.text:
+            left = end - time.monotonic()
+            assert left > 0, f"{wanted!r} never came, but: {self.text!r}"
+            if select.select([self.master], [], [], left)[0] and not self._read():
+                assert wanted in self.text, f"ended without {wanted!r}: {self.text!r}"
+        return self.text
+
+    def end(self) -> int:
+        """The exit status, after everything was read."""
+        end = time.monotonic() + DEADLINE
+        while self._status is None:
+            left = end - time.monotonic()
+            assert left > 0, f"does not end: {self.text!r}"
+            if select.select([self.master], [], [], min(left, 0.02))[0]:
+                self._read()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        while select.select([self.master], [], [], 0)[0] and self._read():
+            pass
+        return self._status
+
+    def close(self) -> None:
+        if self._status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.master)
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:  # EIO: the other side is closed
+            return False
+        self.text += data.decode(errors="replace")
+        return bool(data)

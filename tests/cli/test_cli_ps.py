@@ -1,0 +1,151 @@
+"""`ps`, `why`, `port` and `ls`: what people and programs read."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from fake_supervisor import FakeSupervisor, Request, Talk, row, status
+
+from orchestra.cli import words
+from orchestra.cli.ps import listing
+
+NOW = 1180.0
+
+
+def test_a_listing_has_dockers_columns():
+    """Name, image, command, service, age, status and ports, padded by three."""
+    port = {"host_ip": "", "host_port": 8080, "port": 80, "protocol": "tcp"}
+    rows = [row("web", ports=[port]), row("cart", health="healthy", command="python -m cart --long-option")]
+    assert listing(rows, NOW) == (
+        "NAME           IMAGE     COMMAND                  SERVICE   CREATED         STATUS                   PORTS\n"
+        'store-web-1    rootfs    "python -m web"          web       3 minutes ago   Up 3 minutes             '
+        "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp\n"
+        'store-cart-1   rootfs    "python -m cart --lo…"   cart      3 minutes ago   Up 3 minutes (healthy)   '
+    )
+
+
+def test_restarts_get_a_column_when_there_are_any():
+    """The number of restarts, how the last run ended and when."""
+    rows = [row("web", restarts=3, last_exit="killed by SIGKILL", ended=1178.0, exit_code=137), row("cart")]
+    header, web, cart = listing(rows, NOW).splitlines()
+    assert "RESTARTS" in header
+    assert "3 (killed by SIGKILL 2 seconds ago)" in web
+    assert "(" not in cart.split("Up 3 minutes")[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({}, "Up 3 minutes"),
+        ({"health": "starting"}, "Up 3 minutes (health: starting)"),
+        ({"health": "unhealthy"}, "Up 3 minutes (unhealthy)"),
+        ({"state": "exited", "exit_code": 1, "ended": 880.0}, "Exited (1) 5 minutes ago"),
+        ({"state": "restarting", "exit_code": 137, "ended": 1178.0}, "Restarting (137) 2 seconds ago"),
+        ({"state": "dead", "exit_code": 3, "ended": 1120.0}, "Failed (3) About a minute ago"),
+        ({"state": "exited", "ended": 1179.0}, "Exited (?) 1 second ago"),
+        ({"state": "created", "started": None}, "Created"),
+        ({"state": "waiting", "why": "waiting: cart is not healthy yet"}, "Waiting: cart is not healthy yet"),
+        ({"state": "stopping"}, "Up 3 minutes (stopping)"),
+    ],
+)
+def test_a_status_reads_as_dockers(fields, shown):
+    """`docker ps` has the words; waiting and giving up are ours."""
+    assert words.status(row("web", **fields), NOW) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.3, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (61, "About a minute"), (150, "2 minutes"),
+        (3600, "About an hour"), (5 * 3600, "5 hours"), (3 * 86400, "3 days"), (20 * 86400, "2 weeks"),
+        (100 * 86400, "3 months"), (900 * 86400, "2 years"),
+    ],
+)  # fmt: skip
+def test_ages_are_rounded_as_docker_does(seconds, shown):
+    """HumanDuration of docker/go-units."""
+    assert words.age(seconds) == shown
+
+
+def test_ps_hides_what_has_ended_unless_asked(orchestra, places):
+    """As docker compose: -a shows the rest; what was given up is never hidden."""
+    rows = [row("cart"), row("init", state="exited", exit_code=0), row("web", state="dead", exit_code=1)]
+    with FakeSupervisor(places, {"status": status(*rows)}):
+        assert orchestra("ps", "-q", "store.yml").out.split() == ["store-cart-1", "store-web-1"]
+        assert len(orchestra("ps", "-aq", "-f", "store.yml").out.split()) == 3
+        assert orchestra("ps", "-p", "store", "--status", "exited", "--services").out == "init\n"
+        assert orchestra("ps", "-p", "store", "--filter", "status=exited", "-q").out == "store-init-1\n"
+
+
+def test_json_is_one_object_a_line_with_dockers_keys(orchestra, places):
+    """`docker compose ps --format json` is what scripts know."""
+    port = {"host_ip": "127.0.0.1", "host_port": 8080, "port": 80, "protocol": "tcp"}
+    with FakeSupervisor(places, {"status": status(row("web", ports=[port], restarts=2), row("cart"))}):
+        cart, web = map(json.loads, orchestra("-p", "store", "ps", "--format", "json").out.splitlines())
+    assert (cart["Service"], web["Service"], web["State"], web["Project"]) == ("cart", "web", "running", "store")
+    assert web["Publishers"] == [
+        {"URL": "127.0.0.1", "TargetPort": 80, "PublishedPort": 8080, "Protocol": "tcp"},
+    ]
+    keys = (
+        "Command CreatedAt ExitCode Health ID Image Labels LocalVolumes Mounts Name Names Networks Ports Project "
+        "Publishers RunningFor Service Size State Status"
+    )
+    assert set(keys.split()) <= set(web)
+    assert (web["Restarts"], web["ExitCode"]) == (2, 0)
+
+
+def test_a_stack_that_does_not_run_has_an_empty_listing(orchestra):
+    """Headers only, and no error."""
+    ran = orchestra("ps", "store.yml")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.split() == ["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"]
+
+
+def test_an_unknown_service_is_refused_with_the_known_ones(orchestra, places):
+    """The nearest name is suggested."""
+    with FakeSupervisor(places, {"status": status(row("cart"), row("web"))}):
+        ran = orchestra("ps", "store.yml", "crt")
+    assert ran.status == 1
+    assert ran.err == "error: no such service: crt (did you mean 'cart'?)\ntry: one of: cart, web\n"
+
+
+def test_why_gives_the_line_the_supervisor_works_from(orchestra, places):
+    """State, cause, last run and restarts in one sentence."""
+    held = row("web", state="waiting", why="waiting: cart is not healthy yet (starting)", started=None)
+    ended = {"restarts": 2, "last_exit": "exit code 3", "exit_code": 3, "why": "restarting in 6.4 s (3rd)"}
+    down = row("cart", state="restarting", ended=time.time() - 5, **ended)
+    with FakeSupervisor(places, {"status": status(held, down)}):
+        assert (
+            orchestra("why", "-p", "store", "web").out == "store-web-1: Waiting: cart is not healthy yet (starting)\n"
+        )
+        assert orchestra("why", "-p", "store", "cart").out == (
+            "store-cart-1: Restarting (3) 5 seconds ago; restarting in 6.4 s (3rd); last run: exit code 3; "
+            "restarted 2 times\n"
+        )
+
+
+def test_port_prints_where_a_port_is_reached(orchestra, places):
+    """One address; an error when nothing is published there."""
+    port = {"host_ip": "", "host_port": 49153, "port": 80, "protocol": "tcp"}
+    with FakeSupervisor(places, {"status": status(row("web", ports=[port]))}):
+        assert orchestra("port", "-p", "store", "web", "80").out == "0.0.0.0:49153\n"
+        assert orchestra("port", "store.yml", "web", "81").err.startswith("error: no port 81/tcp of web is published")
+
+
+def test_ls_asks_every_supervisor_and_does_not_wait_for_a_silent_one(orchestra, home, monkeypatch):
+    """Counts by state; a supervisor that says nothing is shown as such."""
+    monkeypatch.setattr("orchestra.cli.ls.PATIENCE", 0.3)
+
+    def silent(_: Request, __: Talk) -> None:
+        return
+
+    store = status(row("cart"), row("web"), row("init", state="exited", exit_code=0))
+    with (
+        FakeSupervisor(home.stack("store"), {"status": store}),
+        FakeSupervisor(home.stack("forum"), {"status": silent}),
+    ):
+        assert orchestra("ls", "-q").out.split() == ["forum", "store"]
+        forum, found = json.loads(orchestra("ls", "--format", "json").out)
+    assert found == {"Name": "store", "Status": "exited(1), running(2)", "ConfigFiles": "/srv/store/store.yml"}
+    assert forum["Status"].startswith("?")
