@@ -66,18 +66,17 @@ class Supervisor:
 
     async def run(self) -> None:
         await self._connect()
-        stored = await self._fetch()
-        await adopt.look_around(self.world)
-        api = Api(self.places, self.requests.handlers())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._serve_keeper, tasks)
+            self._take_back(await self._fetch())
+            await adopt.look_around(self.world)
             await adopt.ask_keeper(self.world, self.link)
-            self._take_back(stored)
+            api = Api(self.places, self.requests.handlers())
             health = HealthWatch(self.world, self._prober, tasks)
             relay = Relay(self.held, self._backends, tasks)
+            tasks.start_soon(self._follow, relay, tasks)
             tasks.start_soon(Loop(self.world, self.performer, health, tasks).run)
             tasks.start_soon(api.serve)
-            tasks.start_soon(self._follow, relay, tasks)
             tasks.start_soon(self._write_down)
             tasks.start_soon(Care(self.world, self.performer).run)
             tasks.start_soon(self._end_when_idle)
@@ -125,11 +124,8 @@ class Supervisor:
     # Descriptors that outlive a supervisor
 
     async def _fetch(self) -> dict[str, list[socket.socket]]:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.link.serve)
-            reply, descriptors = await self.link.request({"do": "fetch"})
-            tasks.cancel_scope.cancel()
-        await self._connect()
+        """What an earlier supervisor stored with the keeper, by name."""
+        reply, descriptors = await self.link.request({"do": "fetch"})
         found: dict[str, list[socket.socket]] = {}
         for name, descriptor in zip(reply["names"], descriptors, strict=True):
             found.setdefault(str(name).partition("#")[0], []).append(socket.socket(fileno=descriptor))

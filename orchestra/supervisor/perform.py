@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from ..errors import OrchestraError
 from ..network import plugs, routers
 from ..plan import defaults, steps
 from ..plan.facts import Run, Seen
-from ..plan.launch import Ground, launch_spec
+from ..plan.launch import Ground, capabilities, launch_spec
 from ..plan.steps import Groundwork
 from ..plan.wiring import Plug
 from ..runtime import bases, cgroups, sandbox, seccomp
@@ -50,6 +51,7 @@ class Performer:
         self._link = link
         self._held = held
         self._wiring = anyio.Lock()  # one change of publications at a time
+        self._building = threading.Lock()
         self._expected: dict[str, Expected] = {}
 
     # Groundwork
@@ -171,6 +173,8 @@ class Performer:
         number = seen.run.number + 1 if seen.run else 1
         begun = time.monotonic()
         run = Run(number, target.service.config_hash, target.epoch, begun)
+        if seen.run is not None and seen.run.epoch < target.epoch:
+            world.note(name, restarts=0, streak=0, failures=0)  # asked for anew, counted anew
         try:
             spec = await anyio.to_thread.run_sync(self._spec, name, target.service)
             request = {
@@ -229,7 +233,8 @@ class Performer:
         places = self._world.places
         root = places.root(name)
         if isinstance(service.rootfs, HostRoot):
-            layers = (bases.host_base(places.home.bases),)
+            with self._building:
+                layers = (bases.host_base(places.home.bases),)
             binds, path = tuple(bases.host_binds()), bases.host_path()
         else:
             layers, binds, path = (service.rootfs.path,), (), defaults.PATH
@@ -257,9 +262,9 @@ class Performer:
 
     def filter_of(self, service: Service) -> str:
         security = service.security
-        return seccomp.ensure_filter(
-            self._world.places.home.cache, security.seccomp, security.cap_add, security.privileged
-        )
+        profile = seccomp.DEFAULT if security.seccomp == "default" else security.seccomp
+        names = capabilities(service)["bounding"]
+        return seccomp.ensure_filter(self._world.places.home.cache, profile, names, security.privileged)
 
     def _anonymous(self, name: str, target: str) -> str:
         tag = target.strip("/").replace("/", "-")
