@@ -1,0 +1,169 @@
+"""Facts in, plan out: compared as printed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sketch import NETWORK, ended, facts, need, running, service, wanted
+
+from orchestra.plan.facts import Facts, Seen, Wanted
+from orchestra.plan.reconcile import reconcile
+from orchestra.stack.model import Mount, Volume
+
+DB = service("db", check=True)
+API = service("api", need("db"))
+
+
+def told(wants: Wanted, sees: Facts, now: float = 0.0) -> str:
+    return reconcile(wants, sees, now).describe()
+
+
+def test_first_the_network_is_made():
+    """Nothing is made of a container before its network is there."""
+    assert told(wanted(DB), Facts()) == (
+        "make network shop_default: it does not exist\nhold db-1: network shop_default is not there yet"
+    )
+
+
+def test_containers_are_made_before_anybody_may_start():
+    """What costs time and hurts nobody happens while others are waited for."""
+    assert told(wanted(DB, API), facts()) == "make api-1: it does not exist\nmake db-1: it does not exist"
+
+
+def test_a_dependent_waits_until_its_dependency_is_healthy():
+    """service_healthy holds the start back until a probe has succeeded."""
+    made = Seen(API, 1, made=True)
+    assert told(wanted(DB, API), facts(running(DB), made)) == "hold api-1: db is not healthy yet (starting)"
+    assert told(wanted(DB, API), facts(running(DB, health="healthy"), made)) == "start api-1: it does not run"
+
+
+def test_the_reason_of_a_hold_is_the_whole_chain():
+    """Who asks why web is not up is told what everything waits for in the end."""
+    web = service("web", need("api", "service_started"))
+    sees = facts(running(DB, health="unhealthy"), Seen(API, 1, made=True), Seen(web, 1, made=True))
+    plan = reconcile(wanted(DB, API, web), sees, 0)
+    assert plan.describe() == ("hold api-1: db is unhealthy\nhold web-1: api is not started (db is unhealthy)")
+    assert all(hold.hopeless for hold in plan.holds)
+
+
+def test_a_dependency_that_is_not_required_holds_nobody_back_once_it_failed():
+    """required: false turns a failure into something to go on with."""
+    api = service("api", need("db", required=False))
+    sees = facts(running(DB, health="unhealthy"), Seen(api, 1, made=True))
+    assert told(wanted(DB, api), sees) == "start api-1: it does not run"
+
+
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    [
+        (running(service("job")), "hold api-1: job has not completed yet"),
+        (ended(service("job"), at=1, code=0), "start api-1: it does not run"),
+        (
+            ended(service("job"), at=1, code=3),
+            "hold api-1: job did not complete successfully (exit code 3)",
+        ),
+    ],
+)
+def test_completion_means_exit_code_zero(seen, says):
+    """service_completed_successfully holds until the job has ended well."""
+    api = service("api", need("job", "service_completed_successfully"))
+    assert told(wanted(service("job"), api), facts(seen, Seen(api, 1, made=True)), now=1) == says
+
+
+def test_all_replicas_have_to_be_healthy():
+    """One replica that is not healthy yet holds dependents back."""
+    db = replace(DB, scale=2)
+    second = replace(running(db), replica=2)
+    sees = facts(running(db, health="healthy"), second, Seen(API, 1, made=True))
+    assert told(wanted(db, API), sees) == "hold api-1: db is not healthy yet (starting)"
+
+
+def test_a_crashed_service_comes_back_whatever_became_of_its_dependencies():
+    """Conditions are for the first start; a restart by policy does not wait for them again."""
+    api = replace(API, restart=service("x", restart="always").restart)
+    sees = facts(running(DB, health="unhealthy"), ended(api, at=30, code=1, since=0))
+    assert told(wanted(DB, api), sees, now=30) == "start api-1: it ended (exit code 1), restart: always"
+
+
+def test_a_changed_configuration_replaces_exactly_that_service():
+    """Stop, remove, make, start; the others are left alone."""
+    new = replace(DB, config_hash="c2")
+    other = service("other")
+    assert told(wanted(new, other), facts(running(DB), running(other))) == "stop db-1: its configuration changed"
+    assert told(wanted(new), facts(ended(DB, at=1)), now=1) == "remove db-1: its configuration changed"
+
+
+def test_nothing_to_do_is_an_empty_plan():
+    """`up` on what is up plans nothing, and asks for no further look."""
+    plan = reconcile(wanted(DB, API), facts(running(DB, health="healthy"), running(API)), 5)
+    assert (plan.describe(), plan.look_again) == ("", None)
+
+
+def test_dependents_stop_first():
+    """`down` goes backwards through the dependencies."""
+    sees = facts(running(DB, health="healthy"), running(API))
+    assert told(Wanted(), sees) == ("stop api-1: it is not wanted any more\nhold db-1: stops after api-1")
+
+
+def test_who_does_not_stop_is_killed_after_its_grace():
+    """The grace is counted from the signal."""
+    asked = replace(running(DB), asked_to_stop=100.0)
+    plan = reconcile(Wanted(), facts(asked), 103)
+    assert plan.describe() == "hold db-1: asked to stop, has 7.0 s left"
+    assert plan.look_again == pytest.approx(7)
+    assert told(Wanted(), facts(asked), 110) == "kill db-1: it did not stop within 10 s"
+
+
+def test_a_network_goes_with_its_last_container():
+    """As long as a container is plugged in, its network stays."""
+    assert told(Wanted(), facts(ended(DB, at=1))) == "remove db-1: it is not wanted any more"
+    assert told(Wanted(), Facts({}, {"default": NETWORK})) == (
+        "remove network shop_default: no service uses it any more"
+    )
+
+
+def test_volumes_go_only_when_asked_for():
+    """`down` leaves them, `down --volumes` takes them once nobody can be using them."""
+    there = Facts(volumes=frozenset({"shop_data"}))
+    assert told(Wanted(), there) == ""
+    discard = Wanted(discard_volumes=frozenset({"shop_data"}))
+    assert told(discard, there) == "remove volume shop_data: down --volumes"
+    assert "remove volume" not in told(discard, replace(there, containers=facts(ended(DB, at=1)).containers))
+
+
+def test_a_container_waits_for_its_volume():
+    """A named volume is there before the container that mounts it is made."""
+    db = replace(DB, mounts=(Mount("volume", "/data", "data"),))
+    wants = replace(wanted(db), volumes={"data": Volume("data", "shop_data")})
+    assert told(wants, facts()) == (
+        "make volume shop_data: it does not exist\nhold db-1: volume shop_data is not there yet"
+    )
+
+
+def test_an_unhealthy_service_is_restarted_only_if_it_asks_for_it():
+    """on_unhealthy: restart is ours; without it health alone restarts nothing (Compose Specification)."""
+    sick = replace(running(DB, health="unhealthy"), health_text="connection refused")
+    assert told(wanted(DB), facts(sick)) == ""
+    healing = replace(DB, on_unhealthy="restart")
+    assert told(wanted(healing), facts(replace(sick, service=healing))) == (
+        "stop db-1: it is unhealthy (connection refused)"
+    )
+
+
+def test_a_service_in_the_network_of_another_waits_for_that_network():
+    """network_mode: service:x needs the sandbox of x, not x itself, which may restart meanwhile."""
+    side = replace(service("side"), network_mode="service:db", networks=())
+    assert told(wanted(DB, side), facts()) == (
+        "make db-1: it does not exist\nhold side-1: the network of db is not there yet"
+    )
+    assert "make side-1" in told(wanted(DB, side), facts(ended(DB, at=0)), now=1)
+
+
+def test_a_container_that_cannot_be_made_is_tried_again_later():
+    """A trouble is told, and the next try waits longer each time."""
+    failed = Seen(DB, 1, trouble="no address left", trouble_at=10.0, troubles=1)
+    plan = reconcile(wanted(DB), facts(failed), 10.2)
+    assert plan.describe() == "hold db-1: could not be made: no address left"
+    assert plan.look_again == pytest.approx(0.8)
+    assert told(wanted(DB), facts(failed), 11.0) == "make db-1: it does not exist"
