@@ -29,7 +29,7 @@ def shop(products: Sequence[Product], categories: Sequence[dict[str, Any]], q: s
     return html(
         '{window}<nav class="chips" aria-label="Categories">{chips}</nav>{found}<ul class="grid">{cards}</ul>',
         window="" if q or category else _window(products),
-        chips=[_chip("Everything", "", category), *(_chip(c["name"], c["name"], category) for c in categories)],
+        chips=[_chip("Everything", "", category or q), *(_chip(c["name"], c["name"], category) for c in categories)],
         found=_found(len(products), q, category),
         cards=[_card(product) for product in products],
     )
