@@ -33,8 +33,7 @@ TERMINAL = "terminal:"
 """Masters of containers' terminals are in the store under this and the container's name. A supervisor that outlives
 its keeper stores them again: that brings the log of an adopted container back to life."""
 LAST_LOOK = 2.0
-"""An adopted process is somebody else's child: how long that one may take to reap it before its exit code counts
-as unknown."""
+"""An adopted process is somebody else's child: how long to look for its exit code before it counts as unknown."""
 
 
 class Keeper:
@@ -308,7 +307,7 @@ class Keeper:
         self._loop.watch(container.pidfd, lambda _: self._adopted_ended(container, SOONEST_LOOK))
 
     def _adopted_ended(self, container: Container, delay: float) -> None:
-        status = exit_status(container.pidfd)
+        status = exit_status(container.pidfd, container.record["pid"], container.record["start_time"])
         if status is None and delay < LAST_LOOK:
             self._loop.forget(container.pidfd)
             self._loop.later(delay, lambda: self._adopted_ended(container, delay * 2))

@@ -22,13 +22,19 @@ def prctl(option: int, value: int) -> None:
         raise OSError(error, f"prctl {option}: {os.strerror(error)}")
 
 
-def start_time(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat (proc(5)): clock ticks after boot; None for no such process."""
+def _stat(pid: int) -> list[bytes]:
+    """/proc/PID/stat from its third field on (proc(5)); empty for no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            return file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
+        return []
+
+
+def start_time(pid: int) -> int | None:
+    """Field 22: clock ticks after boot; None for no such process."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
 
 
 def open_pidfd(pid: int, started: int) -> int | None:
@@ -44,11 +50,15 @@ def open_pidfd(pid: int, started: int) -> int | None:
     return descriptor
 
 
-def exit_status(pidfd: int) -> int | None:
-    """The wait status of a process that is somebody else's child, once that one has reaped it.
+def exit_status(pidfd: int, pid: int, started: int) -> int | None:
+    """The wait status of a process that is somebody else's child; None when not (yet) known.
 
-    PIDFD_GET_INFO with PIDFD_INFO_EXIT (linux/pidfd.h, since 6.15); None when not (yet) known.
+    As long as that one has not reaped it the kernel tells in field 52 of /proc/PID/stat, afterwards by
+    PIDFD_GET_INFO with PIDFD_INFO_EXIT (linux/pidfd.h, since 6.15).
     """
+    fields = _stat(pid)
+    if len(fields) >= 50 and fields[0] == b"Z" and int(fields[19]) == started:
+        return int(fields[49])
     info = bytearray(_INFO_SIZE)
     struct.pack_into("Q", info, 0, _PIDFD_INFO_EXIT)
     try:

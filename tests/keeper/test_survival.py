@@ -139,15 +139,18 @@ def test_a_second_keeper_ends_at_once(house: House) -> None:
 
 def test_many_commands_at_once_get_one_keeper(house: House) -> None:
     """ensure_keeper from several threads: one keeper, and each returns when it answers."""
-    environment = {"ORCHESTRA_HOME": os.path.dirname(house.places.home.run)}
     threads = [threading.Thread(target=ensure_keeper, args=(house.places,)) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers(house.places), environment
-    keepers = [pid for pid in house.strays() if b"orchestra-keeper" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    assert len(keepers) == 1
+    assert answers(house.places)
+    until(lambda: len(_keepers(house)) == 1, "the others to see that they are too many")
+    assert house.connect().children() == {}
+
+
+def _keepers(house: House) -> list[int]:
+    return [pid for pid in house.strays() if "orchestra-keep" in Path(f"/proc/{pid}/comm").read_text()]
 
 
 def test_a_supervisor_that_dies_is_started_again(house: House) -> None:
@@ -171,14 +174,13 @@ def test_a_supervisor_may_be_a_function(house: House) -> None:
     """It runs in a process of its own, without any descriptor of the keeper's."""
 
     def supervise() -> None:
-        found = sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
-        Path(f"{house.places.data}/seen").write_text("\n".join(found))
+        open_now = [fd for fd in range(3, 100) if os.path.lexists(f"/proc/self/fd/{fd}")]
+        Path(f"{house.places.data}/seen").write_text(f"{open_now}")
         signal.pause()
 
     house.start(supervise)
-    seen = until(lambda: Path(f"{house.places.data}/seen"), "the supervisor")
-    until(lambda: seen.exists() and seen.read_text(), "what it sees")
-    assert not [line for line in seen.read_text().splitlines() if "socket:" in line or "eventpoll" in line]
+    seen = Path(f"{house.places.data}/seen")
+    assert until(lambda: seen.exists() and seen.read_text(), "what it sees") == "[]"
 
 
 def test_a_supervisor_outlives_the_keeper(house: House) -> None:
@@ -283,9 +285,8 @@ def test_a_client_that_does_not_read_is_dropped(house: House) -> None:
     deaf = dial(house.places.run, "keeper.sock")
     deaf.settimeout(10)
     request = encode({"id": 1, "do": "children"}) * 100
-    with pytest.raises((BrokenPipeError, ConnectionResetError, TimeoutError)):
-        for _ in range(2000):
-            deaf.sendall(request)
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        deaf.sendall(request * 2000)
     deaf.close()
     assert len(busy.children()) == 40
 
@@ -378,19 +379,19 @@ def test_nobody_else_is_let_in(house: House) -> None:
     """A process of another user is refused by its credentials, should it ever reach the socket."""
     house.start()
     os.chmod(house.places.keeper_socket, 0o666)
+    os.chmod(house.places.run, 0o711)
     inside, outside = socket.socketpair()
-    folder = os.open(house.places.run, os.O_PATH)
     pid = os.fork()
     if pid == 0:
+        os.chdir(house.places.run)
         os.setgroups([])
         os.setresuid(65534, 65534, 65534)
         stranger = socket.socket(socket.AF_UNIX)
-        stranger.connect(f"/proc/self/fd/{folder}/keeper.sock")
+        stranger.connect("keeper.sock")
         stranger.settimeout(10)
         outside.send(b"closed" if stranger.recv(1) == b"" else b"let in")
         os._exit(0)
     outside.close()
     assert inside.recv(10) == b"closed"
     os.waitpid(pid, 0)
-    os.close(folder)
     inside.close()
