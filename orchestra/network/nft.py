@@ -1,7 +1,7 @@
 """nftables messages (linux/netfilter/nf_tables.h): tables, chains and rules as attribute trees.
 
-pyroute2 has classes for these, but they hang on its sockets (35 ms to import, asyncio and ssl among it) and encode a rule
-of four expressions in 0.3 ms; a tree of attributes is three lines of struct and 25 times as fast.
+pyroute2 has classes for these, but they hang on its sockets (35 ms to import, asyncio and ssl among it) and encode a
+rule of four expressions in 0.3 ms; a tree of attributes is three lines of struct and 25 times as fast.
 """
 
 from __future__ import annotations

@@ -18,5 +18,4 @@ def world(tmp_path: Path) -> Iterator[World]:
             world.tear_down()
             assert world.snapshot() == before
         finally:
-            world.tear_down()
             world.end()

@@ -59,6 +59,8 @@ class World:
         run("ip", "link", "set", "lo", "up")
         pin_new_namespace(self.neighbour)
         run("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "lan0", "netns", self._netns())
+        # Its own IPv6 address would come and bring routes at a moment of its choosing.
+        run("sysctl", "-qw", "net.ipv6.conf.lan0.disable_ipv6=1")
         run("ip", "address", "add", f"{MACHINE}/24", "dev", "lan0")
         run("ip", "link", "set", "lan0", "up")
         for command in (
@@ -147,7 +149,9 @@ class World:
             unpin(pin)
 
     def end(self) -> None:
-        unpin(self.neighbour)
+        """Also when the code under test failed: a mount left in pytest's folder is in everybody's way."""
+        for mount in reversed(self.mounts()):
+            run("umount", "--lazy", mount.split()[1])
         for sleeper in self.sleepers:
             sleeper.kill()
             sleeper.wait()
@@ -180,15 +184,18 @@ class World:
             client.close()
         return False
 
+    def mounts(self) -> list[str]:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+        return [line for line in lines if f"{self.folder}/" in line]
+
     def snapshot(self) -> dict[str, object]:
         """The kernel's lists, as far as a network could leave something in them."""
         links = json.loads(run("ip", "-j", "link"))
-        mounts = Path("/proc/self/mounts").read_text().splitlines()
         return {
             "links": sorted(link["ifname"] for link in links),
             "routes": sorted(run("ip", "route", "show", "table", "all").splitlines()),
             "nft": run("nft", "list", "ruleset"),
-            "mounts": [line for line in mounts if str(self.folder) in line],
+            "mounts": self.mounts(),
             "files": sorted(path.name for path in self.folder.iterdir()),
         }
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 
 import pytest
-from network_world import MACHINE, NEIGHBOUR, World, plug_of, published, run
+from network_world import BRIEFLY, MACHINE, NEIGHBOUR, World, plug_of, published, run
 
-from orchestra.network.inside import inside
+from orchestra.network.inside import inside, socket_in
 from orchestra.network.plugs import ensure_loopback, ensure_plugs
 from orchestra.network.routers import allow_host, dns_sockets, ensure_router, set_publications
+from orchestra.plan.wiring import Router
 
 pytestmark = pytest.mark.kernel
 
@@ -168,15 +169,39 @@ def test_a_port_of_one_address_is_published_there_only(world: World) -> None:
     assert world.cannot_call(None, ("127.0.0.1", 8080))
 
 
-def test_a_neighbour_who_adds_a_route_reaches_only_what_is_published(world: World) -> None:
-    """Docker let this pass until version 28."""
+@pytest.mark.parametrize("without", ["nothing", "early", "passing"])
+def test_a_neighbour_who_adds_a_route_reaches_only_what_is_published(world: World, without: str) -> None:
+    """Docker let this pass until version 28. Two chains forbid it, each of them alone would do."""
     router = world.made(1)
     (web,) = world.plugged(router, "web")
     set_publications(router, [published(router, web, 8080, 80)])
     server = world.listen(web.net_pin, "0.0.0.0", 80)
     world.at_neighbour("ip", "route", "add", router.subnet, "via", MACHINE)
+    flush(router, without)
     assert world.cannot_call(world.neighbour, (web.address, 80))
     assert world.call(world.neighbour, (MACHINE, 8080), server) == NEIGHBOUR
+
+
+def flush(router: Router, chain: str) -> None:
+    if chain != "nothing":
+        run("nft", "flush", "chain", "ip", f"orchestra-{router.id}", chain)
+
+
+def test_a_neighbour_cannot_pass_for_a_container(world: World) -> None:
+    """A datagram under a container's address that comes from the network of the machine is not heard."""
+    router = world.made(1)
+    (web,) = world.plugged(router, "web")
+    world.at_neighbour("ip", "address", "add", f"{web.address}/32", "dev", "lo")
+    listener = world.listen(None, "0.0.0.0", 123, socket.SOCK_DGRAM)
+    listener.settimeout(BRIEFLY)
+    forger = world.open(world.neighbour, socket.SOCK_DGRAM)
+    forger.bind((web.address, 0))
+    forger.sendto(b"trust me", (MACHINE, 123))
+    with pytest.raises(TimeoutError):
+        listener.recv(100)
+    flush(router, "early")
+    forger.sendto(b"trust me", (MACHINE, 123))
+    assert listener.recv(100) == b"trust me", "the test has no teeth"
 
 
 def test_replicas_behind_one_port_are_taken_in_turn(world: World) -> None:
@@ -261,17 +286,37 @@ def test_a_container_does_not_reach_what_listens_on_the_host(world: World) -> No
     assert world.cannot_call(allowed.net_pin, (host, 5432))
 
 
-def test_a_forged_sender_does_not_get_out(world: World) -> None:
-    """A container that takes a neighbour's address is heard by nobody."""
-    (web,) = world.plugged(world.made(1), "web")
+@pytest.mark.parametrize("without", ["nothing", "early", "the router's filter"])
+def test_a_forged_sender_does_not_get_out(world: World, without: str) -> None:
+    """A container that takes a foreign address is heard by nobody: its router and the host's firewall see to it."""
+    router = world.made(1)
+    (web,) = world.plugged(router, "web")
+    if without == "early":
+        flush(router, "early")
+    elif without != "nothing":
+        run("nsenter", f"--net={router.pin}", "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
     run("nsenter", f"--net={web.net_pin}", "ip", "address", "add", "203.0.113.9/32", "dev", "eth0")
     listener = world.listen(world.neighbour, "0.0.0.0", 123, socket.SOCK_DGRAM)
-    listener.settimeout(0.4)
+    listener.settimeout(BRIEFLY)
     forger = world.open(web.net_pin, socket.SOCK_DGRAM)
     forger.bind(("203.0.113.9", 0))
     forger.sendto(b"it was not me", (NEIGHBOUR, 123))
     with pytest.raises(TimeoutError):
         listener.recv(100)
+
+
+def test_the_gateway_and_the_host_answer_pings(world: World) -> None:
+    """The first thing that a person tries."""
+    router = world.made(1)
+    assert router.uplink is not None
+    (web,) = world.plugged(router, "web")
+    echo = b"\x08\0" + (0xF7FE).to_bytes(2, "big") + b"\0\0\0\x01"
+    for address in (router.gateway, router.uplink.host_address, NEIGHBOUR):
+        with socket_in(web.net_pin, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as pinging:
+            pinging.settimeout(5)
+            pinging.sendto(echo, (address, 0))
+            answer, sender = pinging.recvfrom(100)
+            assert (answer[20], sender[0]) == (0, address)
 
 
 def test_names_are_asked_at_the_gateway(world: World) -> None:
