@@ -193,11 +193,18 @@ class World:
         links = json.loads(run("ip", "-j", "link"))
         return {
             "links": sorted(link["ifname"] for link in links),
-            "routes": sorted(run("ip", "route", "show", "table", "all").splitlines()),
+            # Whether the link has a carrier already is the kernel's own time.
+            "routes": sorted(run("ip", "route", "show", "table", "all").replace("linkdown ", "").splitlines()),
             "nft": run("nft", "list", "ruleset"),
             "mounts": self.mounts(),
             "files": sorted(path.name for path in self.folder.iterdir()),
         }
+
+
+def links_inside(pin: str) -> list[tuple[int, str, str, str]]:
+    """Index, name, address and bridge of each link: the link itself, whatever its state just now."""
+    links = json.loads(run("nsenter", f"--net={pin}", "ip", "-j", "link"))
+    return [(link["ifindex"], link["ifname"], link["address"], link.get("master", "")) for link in links]
 
 
 def plug_of(router: Router, net_pin: str, number: int, interface: str = "eth0") -> Plug:
