@@ -75,7 +75,7 @@ def _root(value: Any, path: Path, scope: Scope) -> str:
     return "host" if value == "host" else scope.absolute(str(value))
 
 
-_SERVICE: dict[str, Canon] = {
+SERVICE: dict[str, Canon] = {
     "attach": _tristate,
     "build": _build,
     "cap_add": _unique,
@@ -128,7 +128,7 @@ _SERVICE: dict[str, Canon] = {
     "working_dir": _text,
 }
 # Read together with other keys, or kept even when empty.
-_SPECIAL = frozenset(("command", "entrypoint", "environment", "env_file", "networks", "depends_on", "extends"))
+SPECIAL = frozenset(("command", "entrypoint", "environment", "env_file", "networks", "depends_on", "extends"))
 
 
 def canonical_service(name: str, given: dict[str, Any], scope: Scope) -> dict[str, Any]:
@@ -141,9 +141,9 @@ def canonical_service(name: str, given: dict[str, Any], scope: Scope) -> dict[st
         "depends_on": depends.depends_on(given, path, scope),
     }
     for key, value in given.items():
-        if key in _SPECIAL or key.startswith("x-") or value is None:
+        if key in SPECIAL or key.startswith("x-") or value is None:
             continue
-        canon = _SERVICE.get(key)
+        canon = SERVICE.get(key)
         found[key] = canon(value, (*path, key), scope) if canon else value
     if not found["networks"] and "network_mode" not in given:
         found["networks"] = {"default": None}

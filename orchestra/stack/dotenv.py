@@ -1,7 +1,7 @@
 """The grammar of `.env` and `env_file`, as docker compose reads it.
 
-`K=V`, `K: V`, `export K=V`, blanks around the sign. `#` starts a comment at the start of a line, or after a blank that
-follows a value. '…' is literal, "…" knows escapes and variables, both may span lines; an unquoted value knows
+`K=V`, `K: V`, `export K=V`, blanks around the sign. `#` starts a comment at the start of a line, or after a blank
+that follows a value. '…' is literal, "…" knows escapes and variables, both may span lines; an unquoted value knows
 variables too. A bare `K` takes the caller's value. Earlier lines are variables for later ones; the caller's win.
 """
 

@@ -75,7 +75,11 @@ def describe_cycle(walk: list[str]) -> str:
 
 def cycle_problems(model: dict[str, Any], root: Node) -> list[Problem]:
     """The cycle of a compose model, if it has one, at the place of its first step."""
-    walk = cycle({name: service.get("depends_on", {}) for name, service in model["services"].items()})
+    services: dict[str, dict[str, Any]] = model["services"]
+    # Waiting for itself is told of where dependencies are checked.
+    walk = cycle(
+        {name: [each for each in service.get("depends_on", ()) if each != name] for name, service in services.items()}
+    )
     if walk is None:
         return []
     mark = value_place(root, ("services", walk[0], "depends_on"))

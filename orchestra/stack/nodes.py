@@ -48,28 +48,38 @@ def empty(mark: Mark) -> Node:
 
 
 def place(root: Node, path: Path) -> Mark:
-    """Where a path is written, or the nearest part of it that is written anywhere."""
-    mark, node = root.mark, root
-    for step in path:
-        if isinstance(node.value, dict) and step in node.value:
-            mark = node.keys.get(str(step), node.mark)
-            node = node.value[str(step)]
-        elif isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            mark = node.mark
-        else:
-            break
-    return mark
+    """Where the last key of a path is written, or the nearest part of it that is written anywhere."""
+    return _walk(root, path)[0]
 
 
 def value_place(root: Node, path: Path) -> Mark:
     """Like `place`, but of the value rather than of its key."""
-    node = root
+    mark, node = _walk(root, path)
+    return node.mark if node else mark
+
+
+def _walk(root: Node, path: Path) -> tuple[Mark, Node | None]:
+    """The mark of the last step that exists, and its node if that was the last one of all."""
+    mark, node = root.mark, root
     for step in path:
-        if isinstance(node.value, dict) and step in node.value:
-            node = node.value[str(step)]
-        elif isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-        else:
-            return place(root, path)
-    return node.mark
+        child = _child(node, step)
+        if child is None:
+            return mark, None
+        mark = node.keys.get(str(step), child.mark)
+        node = child
+    return mark, node
+
+
+def _child(node: Node, step: str | int) -> Node | None:
+    if isinstance(node.value, dict):
+        return node.value.get(str(step))
+    if isinstance(node.value, list):
+        if isinstance(step, int):
+            return node.value[step] if step < len(node.value) else None
+        # The short form of a mapping: a list of names, or of KEY=value.
+        return next((child for child in node.value if _names(child.value, step)), None)
+    return None
+
+
+def _names(value: object, name: str) -> bool:
+    return isinstance(value, str) and (value == name or value.startswith(f"{name}="))

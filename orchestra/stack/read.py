@@ -200,9 +200,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def text(self, data: str) -> yaml.ScalarNode:
-        # PyYAML knows the words of YAML 1.1; what 1.2 takes for a number has to be quoted as well.
-        style = "'" if not isinstance(word(data), str) else "|" if "\n" in data else None
-        return self.represent_scalar(f"{_CORE}str", data, style)
+        return self.represent_scalar(f"{_CORE}str", data, _style(data))
+
+
+def _style(text: str) -> str | None:
+    if not text.replace("\n", "").isprintable():
+        return '"'
+    # PyYAML knows the words of YAML 1.1; what 1.2 takes for a number has to be quoted as well.
+    return "'" if not isinstance(word(text), str) else "|" if "\n" in text else None
 
 
 _Dumper.add_representer(str, _Dumper.text)

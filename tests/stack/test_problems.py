@@ -1,0 +1,187 @@
+"""What a person reads when a stack file is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from orchestra.stack.problems import similar, spell
+
+Wrong = Callable[..., list[str]]
+
+
+def test_five_mistakes_are_five_lines_in_one_go(wrong: Wrong) -> None:
+    """Sorted by place, from the schema and from the meaning alike."""
+    text = """\
+services:
+  api:
+    rootfs: host
+    ports: ["80x", "8080:80"]
+    comand: x
+    user: 1000
+    restart: sometimes
+    networks: [frnt]
+networks:
+  front:
+"""
+    assert wrong(text) == [
+        "stack.yml:4:13: services.api.ports[0]: '80x' is not a port (expected a number from 1 to 65535; "
+        'write it like "8080:80", "127.0.0.1:8080:80" or "9000-9003:9000-9003/udp")',
+        "stack.yml:5:5: services.api.comand: unknown key 'comand' (did you mean 'command'?)",
+        "stack.yml:6:11: services.api.user: the number 1000 is not allowed here "
+        '(expected a user like "1000", "1000:1000" or "www-data"; write it in quotes)',
+        "stack.yml:7:14: services.api.restart: 'sometimes' is no restart policy "
+        "(expected no, always, on-failure[:N] or unless-stopped)",
+        "stack.yml:8:16: services.api.networks.frnt: there is no network 'frnt' in networks: (did you mean 'front'?)",
+    ]
+
+
+def test_a_cycle_is_told_as_the_path_that_it_is(wrong: Wrong) -> None:
+    """So that one sees at once which edge to cut."""
+    text = """\
+services:
+  db: {rootfs: host, depends_on: [cache]}
+  cache: {rootfs: host, depends_on: [api]}
+  api: {rootfs: host, network_mode: "service:db"}
+"""
+    (line,) = wrong(text)
+    assert line.endswith("db waits for cache, cache waits for api, api waits for db: nothing can start first")
+
+
+CASES = {
+    "image: x": "images are not supported yet (say rootfs: host",
+    "build: .": "build is not supported yet",
+    "devices: [/dev/null]": "devices are not supported yet",
+    "runtime: runsc": "runtime is not supported yet",
+    "network_mode: bridge": "network_mode 'bridge' is not supported yet",
+    "network_mode: container:x": "network_mode 'container:x' is not supported yet",
+    "network_mode: bridged": "is not a network mode",
+    "network_mode: service:nobody": "there is no service 'nobody'",
+    "links: [plain:alias]": "use aliases below networks",
+    "depends_on: [api]": "cannot wait for itself",
+    "depends_on: [web]": "there is no service 'web'",
+    "depends_on: {off: {condition: service_started}}": "off is off: none of its profiles is active",
+    "depends_on: {plain: {condition: service_healthy}}": "plain has no healthcheck",
+    "volumes: [data:/data]": "there is no volume 'data' in volumes:",
+    "volumes: [data]": "is not an absolute path inside of the container",
+    "volumes: [./a:/]": "nothing can be mounted over /",
+    "volumes: [{type: image, source: a, target: /a}]": "mounts of type image are not supported yet",
+    "volumes: [{type: bind, target: /a}]": "source is missing",
+    "volumes: [{type: tmpfs, target: /a, tmpfs: {size: big}}]": "'big' is not a size",
+    "secrets: [s]": "there is no secret 's'",
+    "configs: [s]": "there is no config 's'",
+    "ports: ['70000:80']": "port 70000 is out of range",
+    "ports: ['1-2:3-5']": "pairs ranges of different length",
+    "ports: ['host:1:2']": "'host' is not an IP address",
+    "ports: ['1:2/icmp']": "'icmp' is not a protocol",
+    "ports: ['1:2/sctp']": "sctp is not supported yet",
+    "healthcheck: {test: [curl]}": "the list does not start with CMD, CMD-SHELL or NONE",
+    "healthcheck: {interval: 5}": "expected a duration like 30s",
+    "healthcheck: {interval: 5s}": "nothing to check with",
+    "healthcheck: {http: 'https://x', tcp: 5}": "is not an address to ask",
+    "healthcheck: {test: x, tcp: 5}": "exclude each other",
+    "mem_limit: 1Gi": "is not a size",
+    "cpus: -1": "is not a positive number",
+    "stop_signal: SIGFOO": "is no signal",
+    "stop_grace_period: 90": "expected a duration",
+    "cap_add: [NET_ADMNI]": "did you mean 'NET_ADMIN'?",
+    "security_opt: [foo=bar]": "'foo=bar' is not known",
+    "working_dir: rel": "is not an absolute path",
+    "logging: {driver: syslog}": "log driver 'syslog' is not supported yet",
+    "logging: {options: {max-size: much}}": "is not a size",
+    "privileged: perhaps": "is neither true nor false",
+    "scale: -1": "out of range",
+    "{scale: 2, container_name: cc}": "a fixed name is for one container, but 2 are asked for",
+    "{scale: 2, deploy: {replicas: 3}}": "2 and deploy.replicas 3 differ",
+    "{cpus: 1, deploy: {resources: {limits: {cpus: 2}}}}": "deploy.resources.limits.cpus 2 differ",
+    "deploy: {resources: {limits: {network: {ingress: 1mbit}}}}": "network limits are not supported yet",
+    "deploy: {update_config: {order: start-first}}": "update_config is not supported yet",
+    "{network_mode: host, networks: [default]}": "exclude each other",
+    "{network_mode: none, ports: ['80:80']}": "nothing can be published",
+    "environment: {A: [1]}": "expected a single value",
+    "restart:": "an empty value is not allowed here",
+    "ulimits: {nofile: {soft: 5, hard: 1}}": "soft limit 5 is above the hard limit 1",
+    "extra_hosts: ['a']": "is not NAME=ADDRESS",
+    "extra_hosts: ['a=b']": "is not an address",
+    "tmpfs: [/a:size=x]": "is not a size",
+    "env_file: nowhere.env": "does not exist",
+    "networks: {default: {ipv4_address: 1.2.3}}": "is not an IPv4 address",
+    "on_unhealthy: reboot": "is not one of none, restart",
+}
+
+
+@pytest.mark.parametrize(("key", "words"), CASES.items(), ids=CASES)
+def test_a_mistake_is_told_with_what_was_expected(wrong: Wrong, key: str, words: str) -> None:
+    """One mistake, one line, with a place in the file."""
+    body = key[1:-1] if key.startswith("{") else key
+    text = (
+        "services:\n  off: {rootfs: host, profiles: [p]}\n  plain: {rootfs: host}\n  api: {rootfs: host, "
+        + body
+        + "}\n"
+    )
+    if key.endswith(":"):
+        text = text.replace(body, body + " ~")
+    lines = wrong(text)
+    assert words in "\n".join(lines)
+    assert all(line.startswith("stack.yml:4:") or "nowhere" in line for line in lines)
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", None),
+        ("- a\n", "a stack file is a mapping"),
+        ("", "the file is empty"),
+        ("services: {a: {}}", "there is nothing to run from"),
+        ("services: {a: }", "expected a mapping of a service's keys"),
+        ("services: [a]", "expected a mapping of services"),
+        ("services: {a b: {rootfs: host}}", "'a b' is not a name"),
+        ("serices: {}", "did you mean 'services'?"),
+        ("name: '!!!'\nservices: {}", "nothing that a project name is made of"),
+        ("services: {a: {rootfs: host, command: '${X:?need it}'}}", "required variable X is not set: need it"),
+        ("services: {a: {rootfs: host, secrets: [s]}}\nsecrets: {s: {external: true}}", "external secrets are not"),
+        ("services: {a: {rootfs: host, secrets: [s]}}\nsecrets: {s: {environment: NO}}", "variable NO is not set"),
+        ("services: {a: {rootfs: host, configs: [s]}}\nconfigs: {s: {file: a, content: b}}", "exactly one of"),
+        ("services: {a: {rootfs: host}}\nnetworks: {default: {driver: macvlan}}", "'macvlan' is not supported yet"),
+        ("services: {a: {rootfs: host}}\nnetworks: {default: {ipam: {config: [{subnet: x}]}}}", "is not a subnet"),
+        ("services: {a: {rootfs: host, volumes: [v1:/v]}}\nvolumes: {v1: {driver: nfs}}", "'nfs' is not supported"),
+    ],
+)
+def test_mistakes_outside_of_services_are_told_as_well(wrong: Wrong, text: str, words: str | None) -> None:
+    """The top level has its rules, too."""
+    if words is None:
+        return
+    (line,) = wrong(text)
+    assert words in line
+
+
+def test_what_means_nothing_on_one_host_is_a_warning(loaded: Callable[..., object]) -> None:
+    """Accepted, and said."""
+    text = """\
+version: "3"
+services:
+  a:
+    rootfs: host
+    deploy: {mode: global, placement: {constraints: [x]}}
+    security_opt: [apparmor=unconfined]
+    command: echo $NOWHERE && ls
+    oom_kill_disable: true
+"""
+    found = loaded(text)
+    warnings = "\n".join(found.warnings)  # type: ignore[attr-defined]
+    for words in ("version is obsolete", "global means", "placement has no effect", "apparmor", "NOWHERE", "'&& ls'"):
+        assert words in warnings
+    assert "services.a.oom_kill_disable has no effect" in warnings
+
+
+def test_a_near_word_is_found_and_a_far_one_is_not() -> None:
+    """Two letters that changed places are one mistake."""
+    assert similar("prots", ["ports", "user"]) == "ports"
+    assert similar("xyz", ["ports", "user"]) is None
+
+
+def test_paths_are_spelled_as_people_write_them() -> None:
+    """services.api.ports[0]."""
+    assert spell(("services", "api", "ports", 0)) == "services.api.ports[0]"
