@@ -12,7 +12,7 @@ from .listen import listen
 from .options import Asked, project_options, services_argument, timeout_option
 from .progress import progress
 from .project import find, known
-from .queue import turn
+from .queue import clear_away, turn
 from .reach import connect
 
 
@@ -48,6 +48,7 @@ def command(
             raise NotRunning(places.name)
         with turn(places, "down"), connect(places, changes=True) as connection:
             listen(connection, connection.send(request), progress(asked.progress, "down", "removed"))
+            clear_away(places)
     except NotRunning:
         warn(f"no resource found to remove for stack {places.name}")
     return 0

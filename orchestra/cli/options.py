@@ -145,13 +145,23 @@ def without_files(context: click.Context, words: Iterable[str]) -> tuple[str, ..
 
 
 class FileFirst(click.Command):
-    """A command whose options end at the first word (exec, run), after a stack file that may stand before it."""
+    """A command whose first word is a service, and whose options may end there (exec, run): a stack file may stand
+    before it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and is_file(args[0]):
-            without_files(ctx, args[:1])
-            args = args[1:]
+        at = next((at for at, word in enumerate(args) if is_file(word) and self._first(ctx, args[:at])), None)
+        if at is not None:
+            without_files(ctx, [args[at]])
+            args = args[:at] + args[at + 1 :]
         return super().parse_args(ctx, args)
+
+    def _first(self, ctx: click.Context, before: list[str]) -> bool:
+        """Whether only options stand before it, none of which waits for its value."""
+        try:
+            found, rest, _ = self.make_parser(ctx).parse_args(list(before))
+        except click.UsageError:
+            return False
+        return not rest and not isinstance(found.get("service"), str)
 
 
 timeout_option = click.option(

@@ -32,10 +32,14 @@ class Progress:
         self.steps: dict[str, Step] = {}
 
     def row(self, row: dict[str, Any]) -> None:
-        now = step(row, self.goal)
-        if self.steps.get(row["name"]) != now:
-            self.steps[row["name"]] = now
+        now, before = step(row, self.goal), self.steps.get(row["name"])
+        self.steps[row["name"]] = now
+        if before is None or (before.word, before.mark) != (now.word, now.mark) or self._news(before, now):
             self.changed(row["name"], now)
+
+    def _news(self, before: Step, now: Step) -> bool:
+        """Whether another remark alone is worth a line: another cause is, a countdown is not."""
+        return now.word == "Waiting" and now.remark not in ("", before.remark)
 
     def changed(self, name: str, now: Step) -> None:
         """A container made a step."""

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from orchestra.places import Places
 
@@ -50,3 +50,11 @@ def _current(descriptor: int, path: str) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def clear_away(places: Places) -> None:
+    """Remove the lock, which is held, and the directory if nothing else is left in it. Whoever waits in line
+    notices that the file is another one and starts anew."""
+    with suppress(OSError):
+        os.unlink(places.lock)
+        os.rmdir(places.run)

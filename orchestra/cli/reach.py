@@ -8,7 +8,10 @@ import os
 from orchestra.client import Connection, NotRunning
 from orchestra.places import Places
 
+from . import warm
+
 PATIENCE = 20.0  # seconds that a supervisor may take to start on a busy machine
+HEAD_START = 5.0  # seconds after which a keeper that was started ahead of time is not counted on any more
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -28,7 +31,7 @@ def connect(places: Places, *, changes: bool = False) -> Connection:
 def start(places: Places) -> Connection:
     """Connect to the supervisor, which is started when none runs. Its keeper's life is its own care."""
     try:
-        return Connection(places)
+        return Connection(places, HEAD_START if warm.started == places.run else 0.0)
     except NotRunning:
         pass
     from orchestra.keeper.start import ensure_keeper

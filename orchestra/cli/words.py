@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+OWN_WORDS = ("waiting", "stopping", "going")
 Row = dict[str, Any]
 
 
@@ -58,7 +59,11 @@ def status(row: Row, now: float) -> str:
 
 def cause(row: Row) -> str:
     """`why` without the state's own word in front of it."""
-    return str(row["why"]).removeprefix("waiting: ")
+    why = str(row["why"])
+    for word in OWN_WORDS:
+        if why == word or why.startswith(f"{word}: "):
+            return why[len(word) + 2 :]
+    return why
 
 
 def restarts(row: Row, now: float) -> str:

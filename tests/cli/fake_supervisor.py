@@ -7,12 +7,14 @@ kept in `seen`. Rows are made by `row`.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from orchestra.keeper.claim import LOCK
 from orchestra.places import Places
 from orchestra.wire.frames import Reader, encode
 
@@ -58,6 +60,9 @@ class FakeSupervisor:
 
     def __enter__(self) -> FakeSupervisor:
         os.makedirs(self.places.run, mode=0o700, exist_ok=True)
+        # A real keeper that is started by mistake finds the stack taken and ends at once.
+        self._lock = os.open(f"{self.places.run}/{LOCK}", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._socket = listening(self.places.run, "api.sock")
         self._open: list[socket.socket] = []
         self._start(self._accept)
@@ -70,6 +75,7 @@ class FakeSupervisor:
             each.close()
         for thread in self.threads:
             thread.join(5)
+        os.close(self._lock)
 
     def asked(self, what: str) -> list[Request]:
         return [request for request in self.seen if request["do"] == what]
