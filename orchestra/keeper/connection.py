@@ -131,7 +131,7 @@ class Connection:
                 self._on_message(self, message, self._claim(message))
                 if not self.open:
                     return
-        except BadFrame:
+        except (BadFrame, RecursionError):  # or nested so deeply that it can only be meant to hurt
             self.close()
 
     def _claim(self, message: Message) -> list[int]:

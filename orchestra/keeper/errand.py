@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import socket
-import traceback
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,7 @@ def _child(answers: socket.socket, work: Callable[[], tuple[Result, list[int]]],
         socket.send_fds(answers, [json.dumps(result).encode()], descriptors)
         os._exit(0)
     except BaseException:  # noqa: BLE001  whatever it is, this must not run on as a second keeper
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(1)
 

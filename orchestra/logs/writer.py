@@ -10,6 +10,9 @@ from .layout import DROPPED, INDEX, LOG, RECORD, RUN_ENDED, RUN_STARTED, STDERR,
 LONGEST_LINE = 64 * 1024
 """A line that is longer comes out in pieces: memory of the keeper is bounded."""
 
+SMALLEST_INDEX = 64 * 1024
+"""An index may grow to this before it begins a new segment, and to `max_size` where that is more."""
+
 FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -84,7 +87,7 @@ class Log:
         start = 0
         while start < len(data):
             room = self._max_size - self._size
-            if self._index_size >= self._max_size:
+            if self._index_size >= max(self._max_size, SMALLEST_INDEX):
                 room = 0
             if len(data) - start <= room:
                 self._put(stream, data[start:] if start else data)

@@ -259,18 +259,6 @@ def house(tmp_path: Path) -> Iterator[House]:
         made.close()
 
 
-@pytest.fixture
-def subreaper() -> Iterator[None]:
-    """Orphans become children of this process, which reaps none: as where pid 1 is slow."""
-    from orchestra.keeper.process import PR_SET_CHILD_SUBREAPER, prctl
-
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    try:
-        yield
-    finally:
-        prctl(PR_SET_CHILD_SUBREAPER, 0)
-
-
 def run_python(code: str, places: Places, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ORCHESTRA_HOME": os.path.dirname(places.home.run)}
     return subprocess.run(

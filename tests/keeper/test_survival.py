@@ -236,6 +236,7 @@ def test_quit_ends_keeper_and_leaves_nothing(house: House) -> None:
         (LIMIT + 1).to_bytes(4, "big"),
         b"\0\0\0\2[]",
         b"\0\0\0\1{",
+        (100_000).to_bytes(4, "big") + b"[" * 100_000,
         encode({"id": 1, "do": "store", "name": "x", "fds": 1}),
         encode({"id": 1, "do": "store", "name": "x", "fds": "many"}),
     ],
