@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import sys
-from collections.abc import Sequence
 from functools import partial
 
 import anyio
@@ -14,7 +12,6 @@ import anyio.abc
 import anyio.to_thread
 
 from ..keeper.start import ensure_keeper
-from ..network.routers import dns_sockets
 from ..places import Places
 from ..stack.model import Service
 from ..wire.frames import Message
@@ -22,18 +19,18 @@ from . import adopt, wiring
 from .api import Api
 from .book import for_this_boot, load_page
 from .care import Care
+from .doors import Doors
 from .execs import Execs
 from .health import HealthWatch
 from .journal import Journal
 from .link import KeeperGone, Link
 from .loop import Loop
-from .names import Resolver
 from .oneoff import OneOffs
 from .perform import Performer
-from .ports import HeldPorts, Key
+from .ports import HeldPorts
 from .probing import Probing
-from .relay import Relay
 from .requests import Requests
+from .shelf import Shelf
 from .world import World
 
 IDLE = 10.0
@@ -48,11 +45,11 @@ class Supervisor:
         self.world = World(places, for_this_boot(load_page(places), adopt.boot_id()), journal)
         self.held = HeldPorts()
         self.link = Link(places, self._on_event)
+        self.shelf = Shelf(self.link)
         self.execs = Execs(self.link)
         self.performer = Performer(self.world, self.link, self.held)
         oneoffs = OneOffs(self.world, self.execs, self.performer)
         self.requests = Requests(self.world, self.link, self.held, oneoffs, self.performer, self._keeper_pid)
-        self.resolvers: dict[str, anyio.CancelScope] = {}
 
     def _on_event(self, message: Message) -> None:
         if message["event"] == "exited":
@@ -68,13 +65,13 @@ class Supervisor:
         await self._connect()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._serve_keeper, tasks)
-            self._take_back(await self._fetch())
+            doors = Doors(self.world, self.held, self.shelf, tasks)
+            await doors.take_back()
             await adopt.look_around(self.world)
             await adopt.ask_keeper(self.world, self.link)
             api = Api(self.places, self.requests.handlers())
             health = HealthWatch(self.world, self._prober, tasks)
-            relay = Relay(self.held, self._backends, tasks)
-            tasks.start_soon(self._follow, relay, tasks)
+            tasks.start_soon(doors.follow)
             tasks.start_soon(Loop(self.world, self.performer, health, tasks).run)
             tasks.start_soon(api.serve)
             tasks.start_soon(self._write_down)
@@ -107,9 +104,7 @@ class Supervisor:
 
     async def _welcome_keeper(self) -> None:
         try:
-            for key, sockets in self._storable():
-                for one in sockets:
-                    await self.link.request({"do": "store", "name": key}, [one.fileno()])
+            await self.shelf.keep_all()
             await adopt.ask_keeper(self.world, self.link)
         except KeeperGone:
             return
@@ -121,61 +116,7 @@ class Supervisor:
         await self.link.request({"do": "quit"})
         await anyio.to_thread.run_sync(_remove_traces, self.places)
 
-    # Descriptors that outlive a supervisor
-
-    async def _fetch(self) -> dict[str, list[socket.socket]]:
-        """What an earlier supervisor stored with the keeper, by name."""
-        reply, descriptors = await self.link.request({"do": "fetch"})
-        found: dict[str, list[socket.socket]] = {}
-        for name, descriptor in zip(reply["names"], descriptors, strict=True):
-            found.setdefault(str(name).partition("#")[0], []).append(socket.socket(fileno=descriptor))
-        return found
-
-    def _take_back(self, stored: dict[str, list[socket.socket]]) -> None:
-        for name, sockets in stored.items():
-            kind, _, rest = name.partition(" ")
-            if kind == "port":
-                ip, number, protocol = rest.rsplit(",", 2)
-                self.held.adopt((ip, int(number), protocol), sockets)
-        self.stored_dns = {
-            name.partition(" ")[2]: sockets for name, sockets in stored.items() if name.startswith("dns ")
-        }
-
-    def _storable(self) -> Sequence[tuple[str, list[socket.socket]]]:
-        return []
-
     # Followers of the loop
-
-    async def _follow(self, relay: Relay, tasks: anyio.abc.TaskGroup) -> None:
-        """What has to be served follows what is there: ports and resolvers."""
-        while True:
-            relay.look()
-            networks = set(self.world.networks)
-            for gone in set(self.resolvers) - networks:
-                self.resolvers.pop(gone).cancel()
-            for key in networks - set(self.resolvers):
-                scope = self.resolvers[key] = anyio.CancelScope()
-                tasks.start_soon(self._resolve, key, scope)
-            await self.world.changed()
-
-    async def _resolve(self, key: str, scope: anyio.CancelScope) -> None:
-        with scope:
-            try:
-                udp, tcp = await anyio.to_thread.run_sync(dns_sockets, self.world.page.routers[key])
-            except OSError as error:
-                self.world.journal.tell("notice", f"no name service in network {key}: {error.strerror}")
-                return
-            with udp, tcp:
-                await Resolver(self.world, key, udp, tcp).serve()
-
-    def _backends(self, key: Key) -> list[tuple[str, int]]:
-        return [
-            (one.address, one.port)
-            for name, published in self.world.page.ports.items()
-            if name in self.world.seen
-            for one in published
-            if (one.host_ip, one.host_port, one.protocol) == key
-        ]
 
     def _prober(self, name: str, service: Service) -> Probing:
         ground = self.performer.ground_of(name, service)
@@ -208,8 +149,7 @@ class Supervisor:
         await anyio.sleep(IDLE)
         world = self.world
         if not (self.requests.touched or world.wanted.targets or world.seen or world.networks):
-            world.leaving = True
-            world.pulse()
+            world.leave()
 
 
 def _remove_traces(places: Places) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from ..plan import defaults, steps
 from ..plan.facts import Run, Seen
 from ..plan.launch import Ground, capabilities, launch_spec
 from ..plan.steps import Groundwork
-from ..plan.wiring import Plug
+from ..plan.wiring import Plug, Router
 from ..runtime import bases, cgroups, sandbox, seccomp
 from ..stack.model import HostRoot, Service
 from ..state.files import ensure_folder
@@ -62,6 +63,8 @@ class Performer:
             case steps.MakeNetwork(network):
                 router = self._world.page.routers[network.key]
                 notices = await anyio.to_thread.run_sync(routers.ensure_router, router)
+                # Before anybody can ask: a question that finds nobody listening is refused at once.
+                self._world.resolvers[network.key] = await anyio.to_thread.run_sync(_dns_sockets, router)
                 self._world.networks[network.key] = network
                 self._tell_notices(notices)
             case steps.DropNetwork(network):
@@ -327,7 +330,11 @@ class Performer:
             bases={other: base for other, base in page.bases.items() if other != name},
         )
         kept = {(one.host_ip, one.host_port, one.protocol) for ports in world.page.ports.values() for one in ports}
-        self._held.release(self._held.keys() - kept)
+        self._held.release(self._held.taken() - kept)
+
+
+def _dns_sockets(router: Router) -> list[socket.socket]:
+    return list(routers.dns_sockets(router))
 
 
 def _make_volume(folder: str) -> None:

@@ -24,7 +24,7 @@ class HeldPorts:
     def __init__(self) -> None:
         self._sockets: dict[Key, list[socket.socket]] = {}
 
-    def keys(self) -> set[Key]:
+    def taken(self) -> set[Key]:
         return set(self._sockets)
 
     def sockets(self, key: Key) -> list[socket.socket]:

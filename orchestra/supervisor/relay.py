@@ -33,7 +33,7 @@ class Relay:
         self._served: dict[Key, anyio.CancelScope] = {}
 
     def look(self) -> None:
-        keys = self._held.keys()
+        keys = self._held.taken()
         for gone in set(self._served) - keys:
             self._served.pop(gone).cancel()
         for key in keys - set(self._served):

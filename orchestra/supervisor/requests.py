@@ -228,7 +228,7 @@ class Requests:
         await self._until(message, caller, names, "gone")
         if not services:
             await self._until_empty()
-            world.leaving = True
+            world.leave()
         return {}
 
     async def _until_empty(self) -> None:

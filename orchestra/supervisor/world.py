@@ -6,6 +6,7 @@ Tasks change it between two awaits and ring; the loop reads it as `Facts`. Nothi
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -33,6 +34,7 @@ class World:
         self.busy_networks: set[str] = set()
         self.troubles: dict[str, tuple[float, int]] = {}
         self.pids: dict[str, int] = {}
+        self.resolvers: dict[str, list[socket.socket]] = {}  # network key -> sockets that nobody serves yet
         self.notices: list[str] = []
         self.plan = Plan()
         self.settled = False
@@ -163,6 +165,11 @@ class World:
 
     async def changed(self) -> None:
         await self._changed.wait()
+
+    def leave(self) -> None:
+        """The stack is gone: supervisor and keeper are to end."""
+        self.leaving = True
+        self.pulse()
 
     # What survives
 
