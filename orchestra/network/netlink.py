@@ -5,6 +5,7 @@ Messages are encoded elsewhere; here they get their sequence numbers, and an err
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -28,7 +29,10 @@ HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port id
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLM_F_DUMP_INTR, _NLM_F_ACK_TLVS = 0x10, 0x200
-_ATTEMPTS = 5
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_ROOM = 1 << 24
+_ATTEMPTS = 20
+_PATIENCE = 60.0  # the kernel has one lock for all links of all namespaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,16 @@ class Channel:
     __slots__ = ("_sequence", "_socket")
 
     def __init__(self, protocol: int) -> None:
+        self._sequence = itertools.count(1)
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, protocol)
-        self._socket.settimeout(10)
+        self._socket.settimeout(_PATIENCE)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
-        # Room for the acknowledgements of a whole stack's links, which all arrive before the first is read.
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._sequence = itertools.count(1)
+        # A whole stack's requests go out in one write, and all are answered before the first answer is read.
+        # Whoever may not have the room is told by the answer to the first request.
+        with contextlib.suppress(PermissionError):
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _ROOM)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
 
     def __enter__(self) -> Channel:
         return self
@@ -116,7 +123,10 @@ class Channel:
                     return answers, False
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
-        data = self._socket.recv(1 << 18)
+        try:
+            data = self._socket.recv(1 << 18)
+        except TimeoutError as silence:
+            raise OrchestraError("cannot change the network: the kernel does not answer", "see dmesg") from silence
         offset = 0
         while offset + HEADER.size <= len(data):
             length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)

@@ -254,6 +254,18 @@ def test_threads_make_networks_side_by_side(world: World) -> None:
         world.call(None, ("127.0.0.1", 8000 + number), world.listen(plug.net_pin, "0.0.0.0", 80))
 
 
+def test_a_network_takes_all_the_containers_and_ports_that_it_has_room_for(world: World) -> None:
+    """250 plugs and 2000 ports are one batch each; the kernel answers all of it before anything is read."""
+    router = world.made(1)
+    plugs = world.plugged(router, *(f"c{number}" for number in range(2, 252)))
+    first, last = plugs[0], plugs[-1]
+    set_publications(router, [published(router, last, port, 80) for port in range(20000, 22000)])
+    server = world.listen(last.net_pin, "0.0.0.0", 80)
+    assert world.call(first.net_pin, (last.address, 80), server) == first.address
+    world.call(None, ("127.0.0.1", 21999), server)
+    unplug(plugs)
+
+
 def test_a_failure_inside_comes_back_to_the_caller(world: World) -> None:
     """And the calling thread is where it was."""
     router = world.made(1)
