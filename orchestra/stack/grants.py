@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestra.stack.model import FileSource, Grant
 from orchestra.stack.problems import Path
-from orchestra.stack.scope import Scope, normal, shown
+from orchestra.stack.scope import Scope, normal, shown, without_extensions
 
 _FOLDERS = {"secrets": "/run/secrets", "configs": ""}
 
@@ -18,7 +18,7 @@ def grants(kind: str, value: Any, path: Path, scope: Scope) -> list[dict[str, An
         at = (*path, index)
         if entry is None:
             continue
-        grant = dict(entry) if isinstance(entry, dict) else {"source": entry}
+        grant = without_extensions(entry) if isinstance(entry, dict) else {"source": entry}
         if not grant.get("source"):
             scope.report.key_problem(at, "source is missing (the key at the top level)")
             continue

@@ -21,6 +21,8 @@ def healthcheck(value: dict[str, Any] | None, path: Path, scope: Scope) -> dict[
     found: dict[str, Any] = {}
     for key, entry in value.items():
         at = (*path, key)
+        if key.startswith("x-"):
+            continue
         if key == "test":
             _put(found, key, _test(entry, at, scope))
         elif key in _TIMES:

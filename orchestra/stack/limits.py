@@ -11,7 +11,7 @@ from orchestra.stack import units
 from orchestra.stack.model import Limits, Logging, Restart, RestartPolicy, Ulimit
 from orchestra.stack.problems import Path
 from orchestra.stack.scalars import spelled
-from orchestra.stack.scope import Scope, shown
+from orchestra.stack.scope import Scope, shown, without_extensions
 
 _MIB = 1024 * 1024
 
@@ -26,7 +26,7 @@ def deploy(value: dict[str, Any] | None, path: Path, scope: Scope) -> dict[str, 
     if value is None:
         return None
     found: dict[str, Any] = {}
-    for key, entry in value.items():
+    for key, entry in without_extensions(value).items():
         at = (*path, key)
         if key == "replicas":
             _put(found, key, scope.integer(entry, at, 0))
@@ -48,11 +48,11 @@ def _put(found: dict[str, Any], key: str, value: Any) -> None:
 
 def _resources(value: dict[str, Any], path: Path, scope: Scope) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for kind, entry in value.items():
+    for kind, entry in without_extensions(value).items():
         if not isinstance(entry, dict):
             continue
         limits: dict[str, Any] = {}
-        for key, amount in entry.items():
+        for key, amount in without_extensions(entry).items():
             at = (*path, kind, key)
             if key == "cpus":
                 _put(limits, key, scope.number(amount, at) or None)
@@ -68,7 +68,7 @@ def _resources(value: dict[str, Any], path: Path, scope: Scope) -> dict[str, Any
 
 def _restart_policy(value: dict[str, Any], path: Path, scope: Scope) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for key, entry in value.items():
+    for key, entry in without_extensions(value).items():
         at = (*path, key)
         if key in ("delay", "window"):
             time = scope.duration(entry, at)

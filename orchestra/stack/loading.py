@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from orchestra.stack import files
+from orchestra.stack import clashes, files
 from orchestra.stack.assemble import Assembly, Source, assemble, documents
 from orchestra.stack.compose import model_of
 from orchestra.stack.files import Found, Loaded, Request
@@ -33,6 +33,7 @@ def load(request: Request, found: Found) -> Loaded:
     modelled = modelled_of(request, found)
     model, scope = modelled.model, modelled.scope
     refuse_unbuilt(model, scope)
+    clashes.check(model, scope)
     stack = parse(model, found.files, modelled.disabled, scope)
     if scope.report.problems:
         raise Problems(scope.report.problems)

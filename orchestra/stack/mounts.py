@@ -7,7 +7,7 @@ from typing import Any
 from orchestra.stack import units
 from orchestra.stack.model import Mount
 from orchestra.stack.problems import Path, spell
-from orchestra.stack.scope import Scope, normal, shown
+from orchestra.stack.scope import Scope, normal, shown, without_extensions
 
 _PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
@@ -88,7 +88,7 @@ def _long(entry: dict[str, Any], path: Path, scope: Scope) -> dict[str, Any] | N
 
 def _section(name: str, options: dict[str, Any], path: Path, scope: Scope) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for key, value in options.items():
+    for key, value in without_extensions(options).items():
         at = (*path, key)
         if key in ("nocopy", "create_host_path"):
             truth = scope.flag(value, at)

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestra.stack.model import Join, Network
 from orchestra.stack.problems import Path
-from orchestra.stack.scope import Scope, shown
+from orchestra.stack.scope import Scope, shown, without_extensions
 
 _SHARED = ("none", "host", "bridge")
 
@@ -23,7 +23,7 @@ def _join(entry: Any, path: Path, scope: Scope) -> dict[str, Any] | None:
     if entry is None:
         return None
     found: dict[str, Any] = {}
-    for key, value in entry.items():
+    for key, value in without_extensions(entry).items():
         at = (*path, key)
         if key in ("priority", "gw_priority"):
             number = scope.integer(value, at)
@@ -84,7 +84,7 @@ def extra_hosts(value: Any, path: Path, scope: Scope) -> list[str]:
 
 def top_level(key: str, entry: Any, path: Path, scope: Scope, project: str) -> dict[str, Any]:
     """A network, volume, secret or config as the model prints it: named, labels as a mapping."""
-    given: dict[str, Any] = entry or {}
+    given = without_extensions(entry or {})
     external, name = given.get("external"), given.get("name")
     if isinstance(external, dict):
         name, external = external.get("name", name), True
@@ -105,11 +105,20 @@ def top_level(key: str, entry: Any, path: Path, scope: Scope, project: str) -> d
                 found[name_of] = truth
         elif name_of == "driver_opts":
             found[name_of] = scope.pairs(value, at)
+        elif name_of == "ipam":
+            found[name_of] = _ipam(value or {})
         elif name_of == "file":
             found[name_of] = scope.absolute(str(value))
         elif value not in (None, "", [], {}):
             found[name_of] = value
     return {item: value for item, value in found.items() if value not in ("", {}, None)}
+
+
+def _ipam(given: dict[str, Any]) -> dict[str, Any]:
+    found = {key: value for key, value in without_extensions(given).items() if value}
+    if "config" in found:
+        found["config"] = [without_extensions(entry) for entry in found["config"] if entry]
+    return found
 
 
 def network(key: str, model: dict[str, Any]) -> Network:

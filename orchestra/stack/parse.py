@@ -111,7 +111,10 @@ def config_hash(model: dict[str, Any], whole: dict[str, Any], sources: dict[str,
     """sha256 over the resolved service and the definitions of what it uses; not over the files that it mounts."""
     service = {key: value for key, value in model.items() if key not in _NOT_HASHED}
     if "deploy" in service:
-        service["deploy"] = {key: value for key, value in service["deploy"].items() if key != "replicas"}
+        # What is left of `deploy: {replicas: 2}` are two empty mappings, and scaling replaces nothing.
+        service["deploy"] = {key: value for key, value in service["deploy"].items() if key != "replicas" and value}
+        if not service["deploy"]:
+            del service["deploy"]
     volumes = [mount.get("source") for mount in model.get("volumes", ()) if mount["type"] == "volume"]
     used = {
         "networks": {key: whole["networks"].get(key) for key in model.get("networks") or () if "networks" in whole},

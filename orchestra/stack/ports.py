@@ -51,7 +51,7 @@ def _long(entry: dict[str, Any]) -> list[dict[str, Any]]:
         _range(spelled(entry["published"]))
         port["published"] = spelled(entry["published"])
     port["protocol"] = _protocol(str(entry.get("protocol", "tcp")))
-    return [port | {key: entry[key] for key in entry if key in ("name", "app_protocol") or key.startswith("x-")}]
+    return [port | {key: entry[key] for key in entry if key in ("name", "app_protocol")}]
 
 
 def _short(text: str) -> list[dict[str, Any]]:

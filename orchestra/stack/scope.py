@@ -130,6 +130,11 @@ def is_scalar(value: Any) -> bool:
     return not isinstance(value, list | dict)
 
 
+def without_extensions(mapping: dict[str, Any]) -> dict[str, Any]:
+    """A mapping of fixed keys without `x-…`, which mean nothing."""
+    return {key: value for key, value in mapping.items() if not key.startswith("x-")}
+
+
 def shown(value: Any) -> str:
     """A value as a message quotes it, never long."""
     if isinstance(value, dict):

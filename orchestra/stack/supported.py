@@ -94,10 +94,6 @@ def _service(service: dict[str, Any], path: Path, scope: Scope) -> None:
         if colon and alias != other:
             what = f"link {link!r}: a name of one's own for a link is not supported yet (use aliases below networks)"
             scope.report.problem((*path, "links", index), what)
-    replicas = (service.get("deploy") or {}).get("replicas", service.get("scale", 1))
-    if replicas > 1 and "container_name" in service:
-        what = f"a fixed name is for one container, but {replicas} are asked for"
-        scope.report.key_problem((*path, "container_name"), what)
 
 
 def _deploy(deploy: dict[str, Any], path: Path, scope: Scope) -> None:

@@ -55,7 +55,7 @@ def test_no_file_is_an_error_that_helps(tmp_path: Path) -> None:
     """What was searched for, and what to do."""
     with pytest.raises(OrchestraError, match="there is no stack file in"):
         load(Request(cwd=str(tmp_path)))
-    with pytest.raises(OrchestraError, match="cannot read .*nope.yml: No such file"):
+    with pytest.raises(OrchestraError, match=r"cannot read .*nope\.yml: No such file"):
         load(Request(cwd=str(tmp_path), files=("nope.yml",)))
 
 
@@ -137,7 +137,7 @@ def test_what_is_not_utf_8_is_told_with_its_line(tmp_path: Path) -> None:
 
 def test_what_config_prints_is_the_same_stack(tmp_path: Path) -> None:
     """`$` is doubled, so that it can be read back."""
-    text = "services: {a: {rootfs: host, command: [echo, '$$HOME', '017', 'no'], ports: ['80:80'], environment: {A: '$$x'}}}"
+    text = "services: {a: {rootfs: host, command: [echo, '$$HOME', '017', 'no'], ports: ['80:80']}}"
     (tmp_path / "stack.yml").write_text(text)
     first = load(Request(cwd=str(tmp_path)))
     for printed in (to_yaml(first.model), to_json(first.model)):

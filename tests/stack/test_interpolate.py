@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,7 +123,5 @@ def test_doubled_dollars_give_any_text_back(text: str) -> None:
 @given(st.text(alphabet="${}:-+?AB a1"))
 def test_any_text_is_filled_in_or_refused(text: str) -> None:
     """No other exception gets out."""
-    try:
+    with contextlib.suppress(BadTemplate):
         fill(text)
-    except BadTemplate as error:
-        assert str(error)

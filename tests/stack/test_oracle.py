@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from orchestra.stack import files, loading
+from orchestra.stack.problems import Problems
 
 HERE = Path(__file__).parent / "compose"
 ORACLE = Path(
@@ -73,3 +74,63 @@ def test_the_model_is_that_of_docker_compose(names: tuple[str, ...]) -> None:
 def test_profiles_are_those_of_docker_compose(profile: str) -> None:
     """Services that are on, and what they use."""
     assert ours(("profiles.yml",), (profile,)) == theirs(("profiles.yml",), "--profile", profile)
+
+
+REFUSED = (
+    "environment:",
+    "ports:",
+    "user: 5",
+    "tty: 1",
+    "image2: 5",
+    "command: [1]",
+    "ulimits: {nofile: {soft: 5}}",
+    "mem_limit: foo",
+    "mem_limit: 1Gi",
+    "stop_grace_period: 90",
+    "healthcheck: {timeout: 1x}",
+    "healthcheck: {test: [FOO, a]}",
+    "environment: {A: [5]}",
+    "container_name: '-'",
+    "ports: ['a:80']",
+    "ports: [80.5]",
+    "ports: ['70000:80']",
+    "ports: ['1-2:3-5']",
+    "ports: ['1:2/foo']",
+    "deploy: {foo: 1}",
+    "volumes: [{type: bind, target: /x}]",
+    "volumes: [{type: volume, source: a}]",
+    "volumes: [nowhere:/x]",
+    "secrets: [q]",
+    "configs: [{source: q}]",
+    "network_mode: service:zz",
+    "{network_mode: host, networks: [default]}",
+    "{scale: 2, deploy: {replicas: 3}}",
+    "{mem_limit: 1g, deploy: {resources: {limits: {memory: 2g}}}}",
+    "depends_on: [a]",
+    "depends_on: [zz]",
+    "depends_on: {a: {}}",
+    "extra_hosts: [abc]",
+    "networks: [zz]",
+    "command: ${X:=y}",
+    "command: ${X?needed}",
+    "env_file: nope.env",
+    "user: x\n    user: y",
+    "1: x",
+)
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_what_docker_compose_refuses_is_refused(tmp_path: Path, key: str) -> None:
+    """A typo never passes here that does not pass there."""
+    body = "\n    ".join(key[1:-1].split(", ", 1)) if key.startswith("{") else key
+    (tmp_path / "stack.yml").write_text(f"name: t\nservices:\n  a:\n    image: x\n    {body}\n")
+    command = [str(ORACLE), "-f", "stack.yml", "config", "-q"]
+    environ = {**ENVIRON, "DOCKER_HOST": "unix:///nonexistent.sock"}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, timeout=30, check=False)
+    assert done.returncode != 0
+    request = files.Request(files=("stack.yml",), cwd=str(tmp_path), environ=ENVIRON)
+    try:
+        problems = loading.modelled_of(request, files.find(request)).scope.report.problems
+    except Problems as wrong:
+        problems = list(wrong.problems)
+    assert problems

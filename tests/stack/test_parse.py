@@ -15,7 +15,7 @@ Load = Callable[..., Loaded]
 
 def service(loaded: Load, body: str, **request: Any) -> m.Service:
     text = f"services:\n  a: {{rootfs: host, {body}}}\n  b: {{rootfs: host, healthcheck: {{tcp: 1}}}}\n"
-    text += "volumes: {data: }\nnetworks: {front: , default: }\nsecrets: {s: {file: ./s}}\n"
+    text += "volumes: {data: }\nnetworks: {front: {ipam: {config: [{subnet: 10.0.0.0/24}]}}, default: }\nsecrets: {s: {file: ./s}}\n"
     return loaded(text, **request).stack.services["a"]
 
 
@@ -106,9 +106,9 @@ def field(name: str, value: object) -> tuple[str, object]:
         ("links: [b]", "depends_on", (m.Dependency("b", restart=True),)),
         ("healthcheck: {test: a b}", "healthcheck", m.Healthcheck(m.ExecProbe(("/bin/sh", "-c", "a b")))),
         (
-            "healthcheck: {test: [CMD, a], interval: 1s, timeout: 2s, retries: 4, start_period: 5s, start_interval: 6s}",
+            "healthcheck: {test: [CMD, a], interval: 1s, timeout: 2s, retries: 4, start_period: 5s}",
             "healthcheck",
-            m.Healthcheck(m.ExecProbe(("a",)), 1.0, 2.0, 5.0, 6.0, 4),
+            m.Healthcheck(m.ExecProbe(("a",)), 1.0, 2.0, 5.0, 5.0, 4),
         ),
         ("healthcheck: {http: 'http://:8080/h'}", "healthcheck", m.Healthcheck(m.HttpProbe("", 8080, "/h"))),
         ("healthcheck: {http: 'http://b'}", "healthcheck", m.Healthcheck(m.HttpProbe("b", 80, "/"))),
@@ -154,7 +154,8 @@ def test_a_key_becomes_a_value(loaded: Load, body: str, name: str, value: object
 def test_env_files_come_before_the_environment(loaded: Load) -> None:
     """Later files win over earlier ones, and `environment` over all."""
     files = {"one.env": "A=1\nB=1\nC=1", "two.env": "B=2\nC=${A}2", "raw.env": "D='${A}'"}
-    body = "env_file: [one.env, two.env, {path: no.env, required: false}, {path: raw.env, format: raw}], environment: [C=3]"
+    body = "environment: [C=3], env_file: [one.env, two.env, {path: no.env, required: false}, "
+    body += "{path: raw.env, format: raw}]"
     assert service(loaded, body, files=files).environment == {"A": "1", "B": "2", "C": "3", "D": "'${A}'"}
 
 
@@ -170,7 +171,9 @@ def test_the_top_level_is_named_after_the_project(loaded: Load) -> None:
 name: My_Shop
 services: {a: {rootfs: ./root, volumes: ["data:/d", "ext:/e"], networks: [n, x]}}
 volumes: {data: {name: fixed}, ext: {external: true}, unused: }
-networks: {n: {internal: true, ipam: {config: [{subnet: 10.1.0.0/16, gateway: 10.1.0.1}]}}, x: {external: true, name: q}}
+networks:
+  n: {internal: true, ipam: {config: [{subnet: 10.1.0.0/16, gateway: 10.1.0.1}]}}
+  x: {external: true, name: q}
 """
     stack = loaded(text).stack
     assert stack.name == "my_shop"
@@ -207,7 +210,7 @@ def test_profiles_switch_services_on(loaded: Load) -> None:
     ("change", "same"),
     [
         ("scale: 3", True),
-        ("deploy: {replicas: 2}", False),  # the other half of `deploy` appears
+        ("deploy: {replicas: 2}", True),
         ("depends_on: [b]", True),
         ("environment: {A: 1}", False),
         ("volumes: ['data:/x']", False),

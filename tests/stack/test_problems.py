@@ -107,6 +107,7 @@ CASES = {
     "tmpfs: [/a:size=x]": "is not a size",
     "env_file: nowhere.env": "does not exist",
     "networks: {default: {ipv4_address: 1.2.3}}": "is not an IPv4 address",
+    "{networks: {default: {ipv4_address: 10.0.0.5}}}": "has no subnet of its own",
     "on_unhealthy: reboot": "is not one of none, restart",
 }
 
@@ -185,3 +186,36 @@ def test_a_near_word_is_found_and_a_far_one_is_not() -> None:
 def test_paths_are_spelled_as_people_write_them() -> None:
     """services.api.ports[0]."""
     assert spell(("services", "api", "ports", 0)) == "services.api.ports[0]"
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "words"),
+    [
+        ("ports: ['80:80']", "ports: ['80:81']", "host port 80/tcp is published by a already"),
+        ("ports: ['127.0.0.1:80:80']", "ports: ['80:81']", "host port 80/tcp is published by a already"),
+        ("ports: ['127.0.0.1:80:80']", "ports: ['127.0.0.2:80:81']", None),
+        ("ports: ['80:80']", "ports: ['80:81/udp']", None),
+        ("ports: ['80-81:80']", "ports: ['80:81']", None),
+        ("container_name: cc", "container_name: cc", "'cc' is the name of a already"),
+        (
+            "networks: {n: {ipv4_address: 10.0.0.5}}",
+            "networks: {n: {ipv4_address: 10.0.0.5}}",
+            "10.0.0.5 is the address of a already",
+        ),
+        ("user: u", "networks: {n: {ipv4_address: 10.0.0.1}}", "10.0.0.1 is the address of the gateway already"),
+        ("user: u", "networks: {n: {ipv4_address: 10.0.1.1}}", "10.0.1.1 is outside of 10.0.0.0/24"),
+        ("user: u", "scale: 2, networks: {n: {ipv4_address: 10.0.0.7}}", "but 2 are asked for"),
+    ],
+)
+def test_what_two_services_cannot_share_is_told_before_they_start(
+    wrong: Wrong, loaded: Callable[..., object], one: str, two: str, words: str | None
+) -> None:
+    """Host ports, names and addresses."""
+    text = f"services:\n  a: {{rootfs: host, {one}}}\n  b: {{rootfs: host, {two}}}\n"
+    text += "networks: {n: {ipam: {config: [{subnet: 10.0.0.0/24, gateway: 10.0.0.1}]}}}\n"
+    if words is None:
+        assert loaded(text)
+    else:
+        (line,) = wrong(text)
+        assert words in line
+        assert line.startswith("stack.yml:3:")

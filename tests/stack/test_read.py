@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -170,7 +171,5 @@ def test_what_is_written_reads_back(value: Any) -> None:
 @given(st.text(max_size=200))
 def test_any_text_gives_nodes_or_problems(text: str) -> None:
     """No other exception gets out."""
-    try:
+    with contextlib.suppress(Problems):
         read(text, "f.yml")
-    except Problems as problems:
-        assert problems.problems
