@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ..places import Places
 from . import records
-from .errand import become_plain
+from .errand import CHILDREN_UMASK, become_plain
 from .loop import Loop
 from .process import open_pidfd, start_time
 
@@ -87,12 +87,16 @@ class Caretaker:
             sys.stderr.write(f"keeper: the supervisor's record could not be written: {error}\n")
 
     def _execute(self) -> int:
-        return os.posix_spawn(
-            self._command[0],
-            self._command,
-            self._environment,
-            setsigdef=[signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ],
-        )
+        ours = os.umask(CHILDREN_UMASK)
+        try:
+            return os.posix_spawn(
+                self._command[0],
+                self._command,
+                self._environment,
+                setsigdef=[signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ],
+            )
+        finally:
+            os.umask(ours)
 
     def _fork(self) -> int:
         assert self._function is not None

@@ -16,7 +16,7 @@ LOCK = "keeper.lock"
 
 def claim(places: Places) -> int | None:
     """Make the directories and take the keeper's lock. Returns its descriptor, None if another keeper has it."""
-    for directory in (places.run, places.data):
+    for directory in (places.home.run, places.home.data, places.run, places.data):
         make_private(directory)
     lock = _lock(f"{places.run}/{LOCK}")
     if lock is None:

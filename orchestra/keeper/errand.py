@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Result = dict[str, Any]
 
 MOST_DESCRIPTORS = 4
+CHILDREN_UMASK = 0o022
+"""What they make is partly seen from inside of containers, by any user there; the directories above are private."""
 LONGEST = 64 * 1024
 
 
@@ -101,6 +103,7 @@ def become_plain(keep: Iterable[int]) -> None:
         signal.signal(number, signal.SIG_DFL)
     gc.disable()
     expose()
+    os.umask(CHILDREN_UMASK)
     low = 3
     for descriptor in sorted(set(keep)):
         os.closerange(low, descriptor)

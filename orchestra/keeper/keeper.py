@@ -132,7 +132,7 @@ class Keeper:
 
         self._errand(work, lambda result, _: self._answer(connection, message, result))
 
-    def _launch(self, connection: Connection, message: Message, _: list[int]) -> None:
+    def _launch(self, connection: Connection, message: Message, given: list[int]) -> None:
         name = _checked(message["name"])
         spec = message["spec"]
         before = self._containers.get(name)
@@ -143,7 +143,7 @@ class Keeper:
         container.save()
         container.open_log().begin(container.record["run"])
         try:
-            stdio = [] if container.record["terminal"] else container.make_stdio(with_stdin)
+            stdio = self._stdio(container, spec, given)
         except OSError:
             container.failed(before)
             raise
@@ -179,6 +179,14 @@ class Keeper:
             del self._containers[container.name]
         else:
             self._containers[container.name] = before
+
+    def _stdio(self, container: Container, spec: Any, given: list[int]) -> list[int]:
+        """What the process starts with: a terminal to come (nothing), what the caller gave, or FIFOs."""
+        if spec["process"]["terminal"]:
+            return []
+        if given and len(given) != 3:
+            raise Failed("launch", errno.EINVAL, "launch takes three descriptors or none: stdin, stdout, stderr")
+        return [os.dup(descriptor) for descriptor in given] or container.make_stdio(bool(spec["orchestra"]["stdin"]))
 
     def _exec(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
         container = self._running(_checked(message["name"]), "exec")

@@ -184,14 +184,17 @@ class House:
         self._keepers: list[int] = []
 
     def start(
-        self, supervisor: Callable[[], None] | None = None, command: Sequence[str] = ("/bin/sleep", "600")
+        self,
+        supervisor: Callable[[], None] | None = None,
+        command: Sequence[str] = ("/bin/sleep", "600"),
+        engine: Engine | None = None,
     ) -> int:
         """A keeper, forked from here; returns its pid when it answers."""
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            become_keeper(self.places, supervisor, command, PlainEngine())
+            become_keeper(self.places, supervisor, command, engine or PlainEngine())
         self._keepers.append(pid)
         until(lambda: answers(self.places), "the keeper's socket")
         return pid
