@@ -39,6 +39,7 @@ class LaunchRequest(TypedDict):
     """Start a run of a container. Reply: {"pid": host pid, "started": monotonic seconds, "wall": epoch seconds}.
 
     With process.terminal the reply brings one descriptor, the terminal's master, which the keeper also logs from.
+    Otherwise three descriptors may come along: stdin, stdout and stderr, which are then not logged.
     """
 
     id: int
@@ -47,6 +48,7 @@ class LaunchRequest(TypedDict):
     run: int  # number of this run, counted by the supervisor; returned in events
     spec: Spec
     log: LogPolicy
+    fds: NotRequired[int]
     note: dict[str, Any]
     """Opaque to the keeper, kept in the child's record: configuration hash and the like."""
 
