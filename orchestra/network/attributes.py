@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from orchestra.network.netlink import HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NESTED = 0x8000
 _KIND = 0x3FFF
@@ -28,16 +32,24 @@ def text(kind: int, value: str) -> bytes:
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
-    """What the functions above wrote; the last one of a kind wins, and nonsense ends the reading."""
-    found: dict[int, bytes] = {}
+    """What the functions above wrote; the last one of a kind wins."""
+    return dict(_read(data))
+
+
+def each(data: bytes) -> Iterator[bytes]:
+    """The values of a list, whose elements are all of one kind."""
+    return (value for _, value in _read(data))
+
+
+def _read(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Nonsense ends the reading."""
     offset = 0
     while offset + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, offset)
         if length < 4:
-            break
-        found[kind & _KIND] = data[offset + 4 : offset + length]
+            return
+        yield kind & _KIND, data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
-    return found
 
 
 def label(value: bytes) -> str:

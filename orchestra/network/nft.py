@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestra.network.attributes import attribute, attributes, body_of, label, number, text, tree
+from orchestra.network.attributes import attribute, attributes, body_of, each, label, number, text, tree
 from orchestra.network.netlink import (
     HEADER,
     NLM_F_ACK,
@@ -24,7 +24,7 @@ from orchestra.network.netlink import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 IPV4, INET, ANY = 2, 1, 0  # NFPROTO_*
 FAMILIES = {IPV4: "ip", INET: "inet"}
@@ -34,6 +34,7 @@ ACCEPT, DROP, JUMP = 1, 0, -3
 _BATCH_BEGIN, _BATCH_END, _SUBSYSTEM = 0x10, 0x11, 10
 _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _NEWRULE, _GETRULE, _DELRULE = 0, 1, 2, 3, 4, 6, 7, 8
 _NETLINK_NETFILTER = 12  # socket has no name for it
+_OWNER = 2
 _REG1, _REG2 = 1, 2
 _EQUAL, _UNEQUAL = 0, 1
 
@@ -236,7 +237,7 @@ class Chain:
 
 def insert_rule(chain: Chain, expressions: bytes, comment: str) -> Request:
     """A rule at the top of somebody's chain, marked (as nft does) so that it is found again."""
-    mark = attribute(7, struct.pack("BB", 0, len(comment) + 1) + comment.encode() + b"\0")
+    mark = attribute(7, _comment(comment))
     body = text(1, chain.table) + text(2, chain.name) + tree(4, expressions) + mark
     message = _message(_NEWRULE, chain.family, NLM_F_ACK | NLM_F_CREATE, body)
     return Request(f"let traffic through {chain.describe()}", message)
@@ -249,8 +250,18 @@ def delete_rule(chain: Chain, handle: bytes) -> Request:
 
 def tables(channel: Channel) -> list[str]:
     """Names of all tables of the family ip."""
-    question = Request("read the nft tables", _message(_GETTABLE, IPV4, NLM_F_DUMP, b""))
-    return [label(found[1]) for found in map(body_of, channel.ask(question)) if 1 in found]
+    return [name for family, name, _ in _tables(channel) if family == IPV4]
+
+
+def owned_tables(channel: Channel) -> set[tuple[int, str]]:
+    """Those that belong to a process (flags owner): nobody else may change them, root or not."""
+    return {(family, name) for family, name, flags in _tables(channel) if flags & _OWNER}
+
+
+def _tables(channel: Channel) -> Iterator[tuple[int, str, int]]:
+    for answer in channel.ask(Request("read the nft tables", _message(_GETTABLE, ANY, NLM_F_DUMP, b""))):
+        found = body_of(answer)
+        yield answer[1][HEADER.size], label(found[1]), int.from_bytes(found.get(2, b""), "big")
 
 
 def has_table(channel: Channel, table: str) -> bool:
@@ -268,11 +279,46 @@ def base_chains(channel: Channel) -> Iterable[Chain]:
             yield Chain(answer[1][HEADER.size], label(found[1]), label(found[3]), hook, policy)
 
 
-def marked_rules(channel: Channel, chain: Chain, comment: str) -> list[bytes]:
-    """Handles of the rules of a chain that carry our comment."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule as the kernel has it: its handle, its comment with nft's wrapping, its expressions by name."""
+
+    handle: bytes
+    userdata: bytes
+    expressions: tuple[tuple[str, dict[int, bytes]], ...]
+
+    def is_marked(self, comment: str) -> bool:
+        return self.userdata.startswith(_comment(comment))
+
+    def refuses_everything(self) -> bool:
+        """Whether it is nothing but a drop or a reject, in nft's or in iptables-nft's form."""
+        telling = [expression for expression in self.expressions if expression[0] not in ("counter", "log")]
+        if len(telling) != 1:
+            return False
+        name, data = telling[0]
+        if name == "target":
+            return label(data[1]) in ("DROP", "REJECT")
+        return name == "reject" or (name == "immediate" and _verdict_of(data) == DROP)
+
+
+def _verdict_of(immediate: dict[int, bytes]) -> int | None:
+    code = attributes(attributes(immediate.get(2, b"")).get(2, b"")).get(1)
+    return None if code is None else int.from_bytes(code, "big", signed=True)
+
+
+def rules(channel: Channel, chain: Chain) -> list[Rule]:
     body = text(1, chain.table) + text(2, chain.name)
     message = _message(_GETRULE, chain.family, NLM_F_DUMP, body)
     question = Request(f"read the rules of {chain.describe()}", message, tolerate=(errno.ENOENT,))
-    mark = struct.pack("BB", 0, len(comment) + 1) + comment.encode() + b"\0"
-    rules = map(body_of, channel.ask(question))
-    return [rule[3] for rule in rules if rule.get(7, b"").startswith(mark)]
+    found = map(body_of, channel.ask(question))
+    return [Rule(rule[3], rule.get(7, b""), tuple(_expressions(rule.get(4, b"")))) for rule in found]
+
+
+def _expressions(elements: bytes) -> Iterator[tuple[str, dict[int, bytes]]]:
+    for element in each(elements):
+        expression = attributes(element)
+        yield label(expression[1]), attributes(expression.get(2, b""))
+
+
+def _comment(words: str) -> bytes:
+    return struct.pack("BB", 0, len(words) + 1) + words.encode() + b"\0"

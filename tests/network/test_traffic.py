@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import time
 
 import pytest
 from network_world import BRIEFLY, MACHINE, NEIGHBOUR, World, plug_of, published, run
 
+from orchestra.network.foreign import foreign_forward_policies
 from orchestra.network.inside import inside, socket_in
 from orchestra.network.plugs import ensure_loopback, ensure_plugs
-from orchestra.network.routers import allow_host, dns_sockets, ensure_router, set_publications
+from orchestra.network.routers import alive, allow_host, dns_sockets, ensure_router, remove_router, set_publications
 from orchestra.plan.wiring import Router
 
 pytestmark = pytest.mark.kernel
@@ -75,20 +78,28 @@ def test_egress_goes_out_under_the_machines_address(world: World) -> None:
     assert world.call(web.net_pin, (NEIGHBOUR, 123), datagrams) == MACHINE
 
 
-def docker_forward_chain() -> None:
-    """What dockerd leaves: `iptables -P FORWARD DROP`."""
-    run(
-        "nft",
-        "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }",
-    )
+FOREIGN_FIREWALLS = {
+    # `iptables -P FORWARD DROP`, as dockerd and ufw do it
+    "policy": "add table ip filter;add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }",
+    "last rule drops": "add table inet mine; add chain inet mine last { type filter hook forward priority 0; };"
+    "add rule inet mine last counter drop",
+    # firewalld
+    "last rule rejects": "add table inet firewalld; "
+    "add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; policy accept; };"
+    "add rule inet firewalld filter_FORWARD ct state { established, related } accept;"
+    "add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited",
+}
 
 
-def test_egress_and_ports_pass_a_foreign_firewall_that_drops(world: World) -> None:
+@pytest.mark.parametrize("firewall", FOREIGN_FIREWALLS)
+def test_egress_and_ports_pass_a_foreign_firewall_that_drops(world: World, firewall: str) -> None:
     """The router says what it did, and the chain is as it was after the router is removed."""
-    docker_forward_chain()
+    run("nft", FOREIGN_FIREWALLS[firewall])
+    before = run("nft", "list", "ruleset")
+    (chain,) = foreign_forward_policies()
     router = world.router(1)
     notices = ensure_router(router)
-    assert any("ip filter FORWARD" in notice and router.label in notice for notice in notices)
+    assert any(chain in notice and router.label in notice for notice in notices)
     (web,) = world.plugged(router, "web")
     server = world.listen(world.neighbour, "0.0.0.0", 443)
     assert world.call(web.net_pin, (NEIGHBOUR, 443), server) == MACHINE
@@ -96,9 +107,36 @@ def test_egress_and_ports_pass_a_foreign_firewall_that_drops(world: World) -> No
     server = world.listen(web.net_pin, "0.0.0.0", 80)
     assert world.call(world.neighbour, (MACHINE, 8080), server) == NEIGHBOUR
     assert ensure_router(router) == []
-    world.tear_down()
-    assert "accept" not in run("nft", "list", "chain", "ip", "filter", "FORWARD")
-    run("nft", "delete table ip filter")
+    remove_router(router)
+    assert run("nft", "list", "ruleset") == before
+    run("nft", "flush", "ruleset")
+
+
+def test_a_firewall_that_lets_traffic_pass_is_left_alone(world: World) -> None:
+    """Neither its policy nor its last rule drops everything."""
+    run("nft", "add table ip mine; add chain ip mine some { type filter hook forward priority 0; }")
+    run("nft", "add rule ip mine some ip daddr 203.0.113.1 drop")
+    before = run("nft", "list", "table", "ip", "mine")
+    assert foreign_forward_policies() == []
+    assert not [notice for notice in ensure_router(world.router(1)) if "firewall drops" in notice]
+    assert run("nft", "list", "table", "ip", "mine") == before
+    run("nft", "delete table ip mine")
+
+
+def test_a_firewall_that_only_its_owner_may_change_is_told_of(world: World) -> None:
+    """firewalld owns its table since 2.1; the person is told which link it has to let through."""
+    with subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, text=True) as owner:
+        assert owner.stdin is not None
+        chain = "add chain inet owned everything { type filter hook forward priority 0; policy drop; }"
+        print("add table inet owned { flags owner; }", chain, sep="\n", file=owner.stdin, flush=True)
+        deadline = time.monotonic() + 5
+        while not foreign_forward_policies():
+            assert time.monotonic() < deadline
+        router = world.router(1)
+        for _ in range(2):
+            assert any("orc0000000001" in notice and "owner" in notice for notice in ensure_router(router))
+        assert alive(router)
+        owner.stdin.close()
 
 
 def test_an_internal_network_has_no_way_out(world: World) -> None:
