@@ -101,7 +101,7 @@ SERVICE: dict[str, Canon] = {
     "logging": limits.logging,
     "mem_limit": limits.size,
     "mem_reservation": limits.size,
-    "memswap_limit": limits.size,
+    "memswap_limit": limits.swap,
     "network_mode": networking.network_mode,
     "on_unhealthy": _text,
     "oom_score_adj": _score,
@@ -151,14 +151,25 @@ def canonical_service(name: str, given: dict[str, Any], scope: Scope) -> dict[st
         scope.report.problem(
             (*path, "network_mode"), "network_mode and networks exclude each other (keep one of them)"
         )
+    _one_scale(found)
     limits.agree(found, path, scope)
     mounts.twice_mounted(found, path, scope)
     return {key: value for key, value in found.items() if _is_kept(key, value)}
 
 
+def _one_scale(service: dict[str, Any]) -> None:
+    """`deploy`, where there is one, says how many, too."""
+    if "deploy" in service and service.get("scale") is not None:
+        service["deploy"].setdefault("replicas", service["scale"])
+
+
 def _is_kept(key: str, value: Any) -> bool:
     if key in ("command", "entrypoint"):
         return True
+    if key in ("healthcheck", "logging") and value is not None:
+        return True
+    if value is False:
+        return key in ("init", "attach")
     return value is not None and value not in ("", {}) and value != []
 
 

@@ -21,6 +21,11 @@ def size(value: Any, path: Path, scope: Scope) -> str | None:
     return None if not found else str(found)
 
 
+def swap(value: Any, path: Path, scope: Scope) -> str | None:
+    """Memory and swap together; -1 is without limit."""
+    return "-1" if value in (-1, "-1") else size(value, path, scope)
+
+
 def deploy(value: dict[str, Any] | None, path: Path, scope: Scope) -> dict[str, Any] | None:
     """`deploy` in the model always has `resources` and `placement`."""
     if value is None:

@@ -45,6 +45,10 @@ def _short(text: str, path: Path, scope: Scope) -> dict[str, Any] | None:
         mount |= {"type": "bind", "source": scope.absolute(source), "bind": {"create_host_path": True}}
     else:
         mount["volume"] = {}
+        if len(source) == 1:
+            scope.report.warn(
+                f"{spell(path)}: docker compose takes {source}: for a drive; here it is volume {source}"
+            )
     for option in options:
         _option(mount, option, path, scope)
     return mount

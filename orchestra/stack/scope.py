@@ -86,7 +86,7 @@ class Scope:
             found = value
         elif isinstance(value, str):
             found = _float(value)
-        if found is None or found < 0 or found != found or found == float("inf"):
+        if found is None or not 0 <= found < 2**31:
             self.report.problem(path, f"{shown(value)} is not a positive number")
             return None
         return int(found) if int(found) == found else found

@@ -28,9 +28,7 @@ def size(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if isinstance(value, int | float):
-        return int(value) if abs(value) < 2**63 else None
-    if value.startswith("-"):
-        return -1 if value == "-1" else None
+        return int(value) if 0 <= value < 2**63 and int(value) == value else None
     match = _SIZE.match(value.strip())
     if not match or (match[2] == "" and match[0][-2:].lower() == "ib"):
         return None

@@ -19,21 +19,9 @@ from orchestra.stack.schema import text
 SCHEMA: dict[str, Any] = json.loads(text())
 
 WORDS = st.sampled_from(
+    ["a", "b", "80", "80:80", "1-2:3-4", "./a:/b", "v:/v", "/t", "10m", "5s", "true", "no", "host", "service:b"]
+) | st.sampled_from(
     [
-        "a",
-        "b",
-        "80",
-        "80:80",
-        "1-2:3-4",
-        "./a:/b",
-        "v:/v",
-        "/t",
-        "10m",
-        "5s",
-        "true",
-        "no",
-        "host",
-        "service:b",
         "on-failure:3",
         "A=1",
         "${A}",

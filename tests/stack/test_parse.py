@@ -15,7 +15,8 @@ Load = Callable[..., Loaded]
 
 def service(loaded: Load, body: str, **request: Any) -> m.Service:
     text = f"services:\n  a: {{rootfs: host, {body}}}\n  b: {{rootfs: host, healthcheck: {{tcp: 1}}}}\n"
-    text += "volumes: {data: }\nnetworks: {front: {ipam: {config: [{subnet: 10.0.0.0/24}]}}, default: }\nsecrets: {s: {file: ./s}}\n"
+    text += "volumes: {data: }\nsecrets: {s: {file: ./s}}\n"
+    text += "networks: {front: {ipam: {config: [{subnet: 10.0.0.0/24}]}}, default: }\n"
     return loaded(text, **request).stack.services["a"]
 
 

@@ -219,3 +219,10 @@ def test_what_two_services_cannot_share_is_told_before_they_start(
         (line,) = wrong(text)
         assert words in line
         assert line.startswith("stack.yml:3:")
+
+
+def test_a_volume_of_one_letter_is_a_volume(loaded: Callable[..., object]) -> None:
+    """docker compose reads it as a drive of Windows, and mounts something else; so it is said."""
+    found = loaded("services: {a: {rootfs: host, volumes: ['d:/data']}}\nvolumes: {d: }")
+    assert found.stack.services["a"].mounts[0].source == "d"  # type: ignore[attr-defined]
+    assert "for a drive" in found.warnings[0]  # type: ignore[attr-defined]
