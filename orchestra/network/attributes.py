@@ -1,4 +1,4 @@
-"""Netfilter's netlink attributes: length, type, value, padded to four bytes; numbers big-endian."""
+"""Netfilter's netlink messages and their attributes: length, type, value, padded to four bytes; big-endian."""
 
 from __future__ import annotations
 
@@ -59,3 +59,8 @@ def label(value: bytes) -> str:
 def body_of(answer: tuple[int, bytes]) -> dict[int, bytes]:
     """The attributes of an answer from netfilter."""
     return attributes(answer[1][HEADER.size + _FAMILY :])
+
+
+def message(subsystem: int, kind: int, family: int, flags: int, body: bytes) -> bytes:
+    whole = HEADER.size + _FAMILY + len(body)
+    return HEADER.pack(whole, subsystem << 8 | kind, flags, 0, 0) + bytes((family, 0, 0, 0)) + body

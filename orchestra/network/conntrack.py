@@ -12,8 +12,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestra.network.attributes import attributes, body_of, tree
-from orchestra.network.netlink import HEADER, NLM_F_ACK, NLM_F_DUMP, Channel, Request
+from orchestra.network.attributes import attributes, body_of, message, tree
+from orchestra.network.netlink import NLM_F_ACK, NLM_F_DUMP, Channel, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,8 +77,7 @@ def _forget(flow: _Flow) -> Request:
 
 
 def _message(kind: int, flags: int, body: bytes) -> bytes:
-    whole = HEADER.size + 4 + len(body)
-    return HEADER.pack(whole, _SUBSYSTEM << 8 | kind, flags, 0, 0) + bytes((socket.AF_INET, 0, 0, 0)) + body
+    return message(_SUBSYSTEM, kind, socket.AF_INET, flags, body)
 
 
 def _is_local(address: str) -> bool:

@@ -20,6 +20,25 @@ from typing import TYPE_CHECKING
 
 from orchestra.errors import OrchestraError
 from orchestra.network import nft
+from orchestra.network.expressions import (
+    ACCEPT,
+    DROP,
+    JUMP,
+    answers,
+    comes_by,
+    destination,
+    destination_port,
+    leaves_by,
+    masquerade,
+    one_in,
+    ping,
+    refuse,
+    source,
+    to_this_machine,
+    translate_to,
+    translated,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,31 +76,31 @@ def ensure_table(channel: Channel, router: Router, uplink: Uplink) -> None:
 
 def _rules(subnet: str, uplink: Uplink) -> Iterator[tuple[str, bytes]]:
     link = uplink.link
-    accept, drop = nft.verdict(nft.ACCEPT), nft.verdict(nft.DROP)
-    into, out_of = nft.leaves_by(link), nft.comes_by(link)
-    to_published = nft.to_this_machine() + nft.verdict(nft.JUMP, "published")
+    accept, drop = verdict(ACCEPT), verdict(DROP)
+    into, out_of = leaves_by(link), comes_by(link)
+    to_published = to_this_machine() + verdict(JUMP, "published")
 
-    yield "early", nft.comes_by("lo", wanted=False) + nft.destination("127.0.0.0/8") + drop
-    yield "early", nft.comes_by(link, wanted=False) + nft.destination(subnet) + drop
-    yield "early", nft.comes_by(link, wanted=False) + nft.source(subnet) + drop
-    ours = nft.source(subnet, wanted=False) + nft.source(uplink.router_address, wanted=False)
+    yield "early", comes_by("lo", wanted=False) + destination("127.0.0.0/8") + drop
+    yield "early", comes_by(link, wanted=False) + destination(subnet) + drop
+    yield "early", comes_by(link, wanted=False) + source(subnet) + drop
+    ours = source(subnet, wanted=False) + source(uplink.router_address, wanted=False)
     yield "early", out_of + ours + drop
 
     yield "arriving", to_published
     yield "made-here", to_published
 
-    yield "leaving", nft.source(subnet) + nft.masquerade()
-    yield "leaving", into + nft.source("127.0.0.0/8") + nft.masquerade()
+    yield "leaving", source(subnet) + masquerade()
+    yield "leaving", into + source("127.0.0.0/8") + masquerade()
 
-    yield "passing", into + nft.answers() + accept
-    yield "passing", into + nft.translated() + accept
+    yield "passing", into + answers() + accept
+    yield "passing", into + translated() + accept
     yield "passing", into + drop
 
-    yield "entering", nft.comes_by(link, wanted=False) + accept
-    yield "entering", nft.answers() + accept
-    yield "entering", nft.ping() + accept
-    yield "entering", nft.destination(uplink.host_address) + nft.verdict(nft.JUMP, "host")
-    yield "entering", nft.refuse()
+    yield "entering", comes_by(link, wanted=False) + accept
+    yield "entering", answers() + accept
+    yield "entering", ping() + accept
+    yield "entering", destination(uplink.host_address) + verdict(JUMP, "host")
+    yield "entering", refuse()
 
 
 def publish(channel: Channel, router: Router, publications: Sequence[Publication]) -> None:
@@ -108,8 +127,8 @@ def _published(publications: Sequence[Publication]) -> Iterator[bytes]:
     for (protocol, host_ip, host_port), replicas in itertools.groupby(ordered, key=port):
         if ":" in host_ip:
             continue  # IPv6 comes by the held socket
-        match = b"" if host_ip in _EVERYWHERE else nft.destination(host_ip)
-        match += nft.destination_port(protocol, host_port)
+        match = b"" if host_ip in _EVERYWHERE else destination(host_ip)
+        match += destination_port(protocol, host_port)
         yield from (match + rule for rule in _balanced(list(replicas)))
 
 
@@ -120,13 +139,13 @@ def _balanced(replicas: Sequence[Publication]) -> Iterator[bytes]:
     """One in n to the first, one in n-1 of the rest to the second, and what remains to the last."""
     for position, replica in enumerate(replicas):
         left = len(replicas) - position
-        chance = nft.one_in(left) if left > 1 else b""
-        yield chance + nft.translate_to(replica.address, replica.port)
+        chance = one_in(left) if left > 1 else b""
+        yield chance + translate_to(replica.address, replica.port)
 
 
 def open_host(channel: Channel, router: Router, containers: Iterable[str]) -> None:
     """Which containers (by address) may reach what listens on the host, at the uplink's host address."""
     table = table_of(router.id)
-    rules = [nft.source(address) + nft.verdict(nft.ACCEPT) for address in sorted(set(containers))]
+    rules = [source(address) + verdict(ACCEPT) for address in sorted(set(containers))]
     added: list[Request] = [nft.add_rule(table, "host", rule) for rule in rules]
     nft.commit(channel, [nft.flush_chain(table, "host"), *added])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestra.network import nft
+from orchestra.network.expressions import ACCEPT, DROP, comes_by, leaves_by, verdict
 from orchestra.network.firewall import table_of
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def ensure_forward_accept(channel: Channel, router: Router, uplink: Uplink) -> l
 
 
 def _open(channel: Channel, chain: nft.Chain, rules: Sequence[nft.Rule], uplink: Uplink, mark: str) -> None:
-    accept = nft.verdict(nft.ACCEPT)
-    added = (nft.comes_by(uplink.link) + accept, nft.leaves_by(uplink.link) + accept)
+    accept = verdict(ACCEPT)
+    added = (comes_by(uplink.link) + accept, leaves_by(uplink.link) + accept)
     old = [nft.delete_rule(chain, rule.handle) for rule in rules if rule.is_marked(mark)]
     nft.commit(channel, [*old, *(nft.insert_rule(chain, rule, mark) for rule in added)])
 
@@ -76,5 +77,5 @@ def _forwarding(channel: Channel) -> Iterator[tuple[nft.Chain, list[nft.Rule]]]:
 def _dropping(channel: Channel) -> Iterator[tuple[nft.Chain, list[nft.Rule]]]:
     """By policy, or by a last rule that refuses everything."""
     for chain, rules in _forwarding(channel):
-        if chain.policy == nft.DROP or (rules and rules[-1].refuses_everything()):
+        if chain.policy == DROP or (rules and rules[-1].refuses_everything()):
             yield chain, rules
