@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ..places import Places
 from . import records
+from .detach import write_to
 from .errand import CHILDREN_UMASK, become_plain
 from .loop import Loop
 from .process import open_pidfd, start_time
@@ -34,6 +35,7 @@ class Caretaker:
         self._loop = loop
         self._record = f"{places.run}/supervisor.json"
         self._run = places.run
+        self._own_log = places.own_log
         self._command = list(command)
         self._environment = environment
         self._function = function
@@ -76,6 +78,7 @@ class Caretaker:
             return
         self._since = time.monotonic()
         try:
+            write_to(self._own_log)
             self.pid = self._fork() if self._function else self._execute()
         except OSError as error:
             sys.stderr.write(f"keeper: the supervisor could not be started: {error}\n")

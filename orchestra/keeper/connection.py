@@ -56,13 +56,22 @@ class Connection:
         return self._socket.fileno() >= 0
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        """Queue a message. The descriptors are duplicated: what the caller has stays the caller's."""
+        """Queue a message. The descriptors are duplicated: what the caller has stays the caller's.
+
+        A client that cannot be told (no descriptor left to give, too much unread) is dropped.
+        """
         if not self.open:
             return
         if descriptors:
             message = {**message, "fds": len(descriptors)}
         body = memoryview(encode(message))
-        copies = [os.dup(descriptor) for descriptor in descriptors]
+        copies: list[int] = []
+        try:
+            copies.extend(map(os.dup, descriptors))
+        except OSError:
+            self._unsent.append((body, copies))
+            self.close()
+            return
         while len(copies) > MOST_PER_SEND:
             self._unsent.append((body[:1], copies[:MOST_PER_SEND]))
             body, copies = body[1:], copies[MOST_PER_SEND:]

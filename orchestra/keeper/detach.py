@@ -34,19 +34,24 @@ def detach(places: Places) -> None:
 
 
 def redirect(own_log: str) -> None:
-    """Standard input from nowhere, output and errors to the log of orchestra itself, which never grows large."""
-    nothing = os.open("/dev/null", os.O_RDONLY)
-    log = os.open(own_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    if os.fstat(log).st_size > MOST_OWN_LOG:
-        os.close(log)
-        os.rename(own_log, own_log + ".1")
-        log = os.open(own_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    for number, descriptor in enumerate((nothing, log, log)):
-        os.dup2(descriptor, number)
+    """Standard input from nowhere, output and errors to the log of orchestra itself."""
+    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    write_to(own_log)
     # Whoever forked us may have put something else in their place.
     sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+
+
+def write_to(own_log: str) -> None:
+    """Have 1 and 2 write there; what is large already makes room, so that two files of a bounded size remain."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.lstat(own_log).st_size > MOST_OWN_LOG:
+            os.rename(own_log, own_log + ".1")
+    log = os.open(own_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
 
 
 def protect() -> None:

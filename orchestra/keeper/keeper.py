@@ -138,12 +138,16 @@ class Keeper:
         before = self._containers.get(name)
         if before is not None and (before.starting or before.running):
             raise Failed("launch", errno.EBUSY, f"{name} runs already")
+        if len(given) not in (0, 3):
+            raise Failed("launch", errno.EINVAL, "launch takes three descriptors or none: stdin, stdout, stderr")
         with_stdin = bool(spec["orchestra"]["stdin"])
         container = Container(self._loop, self._places, _record(message))
         container.save()
         container.open_log().begin(container.record["run"])
         try:
-            stdio = self._stdio(container, spec, given)
+            stdio = [os.dup(descriptor) for descriptor in given]
+            if not given and not container.record["terminal"]:
+                stdio = container.make_stdio(with_stdin)
         except OSError:
             container.failed(before)
             raise
@@ -179,14 +183,6 @@ class Keeper:
             del self._containers[container.name]
         else:
             self._containers[container.name] = before
-
-    def _stdio(self, container: Container, spec: Any, given: list[int]) -> list[int]:
-        """What the process starts with: a terminal to come (nothing), what the caller gave, or FIFOs."""
-        if spec["process"]["terminal"]:
-            return []
-        if given and len(given) != 3:
-            raise Failed("launch", errno.EINVAL, "launch takes three descriptors or none: stdin, stdout, stderr")
-        return [os.dup(descriptor) for descriptor in given] or container.make_stdio(bool(spec["orchestra"]["stdin"]))
 
     def _exec(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
         container = self._running(_checked(message["name"]), "exec")
@@ -308,8 +304,12 @@ class Keeper:
                 continue
             if container.starting:
                 # The keeper died in the midst of a start: what came of it, nobody knows the pid of.
-                self._kill_all(container.record["cgroup"], lambda _, __: None)
-            container.ended(None)
+                self._undo(container)
+            else:
+                container.ended(None)
+
+    def _undo(self, container: Container) -> None:
+        self._kill_all(container.record["cgroup"], lambda _, __: self._ended(container, None))
 
     def _watch_adopted(self, container: Container) -> None:
         self._loop.watch(container.pidfd, lambda _: self._adopted_ended(container, SOONEST_LOOK))

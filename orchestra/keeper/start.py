@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -69,7 +70,12 @@ def hold_fifos(places: Places) -> list[int]:
         names = os.listdir(places.fifos)
     except FileNotFoundError:
         return []
-    return [os.open(f"{places.fifos}/{name}", flags) for name in names if name.endswith((".out", ".err"))]
+    held = []
+    for name in names:
+        if name.endswith((".out", ".err")):
+            with contextlib.suppress(OSError):  # gone in this moment
+                held.append(os.open(f"{places.fifos}/{name}", flags))
+    return held
 
 
 def spawn(places: Places) -> None:

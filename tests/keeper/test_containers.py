@@ -159,6 +159,24 @@ def test_standard_input_is_empty_by_default(house: House) -> None:
     assert house.log("cart") == b"end\n"
 
 
+def test_a_caller_may_give_its_own_streams(house: House) -> None:
+    """Three descriptors of the request become the container's; nothing of it is logged."""
+    house.start()
+    client = house.connect()
+    client.children()
+    out, into = os.pipe()
+    client.call("launch", [into, into, into], **client.launching("cart", "echo here; exit 2"))
+    os.close(into)
+    assert client.exited("cart")["code"] == 2
+    assert os.read(out, 100) == b"here\n"
+    assert os.read(out, 100) == b"", "somebody still holds the other end"
+    os.close(out)
+    assert house.log("cart") == b""
+    with open(os.devnull) as one:
+        failure = client.refused("launch", [one.fileno()], **client.launching("cart", "true", run=2))
+    assert "three descriptors or none" in failure["what"]
+
+
 def test_a_terminal_is_handed_out_and_logged(house: House) -> None:
     """The launch of a container with a terminal brings its master; what appears there is in the log, too."""
     house.start()

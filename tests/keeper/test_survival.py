@@ -111,7 +111,8 @@ def test_a_start_that_a_kill_interrupted_is_undone(house: House) -> None:
     record.write_text(record.read_text().replace(f'"pid":{pid}', '"pid":0'))
     house.start()
     until(lambda: not house.contained(), "the end of the half started container")
-    assert house.connect().children()["cart"]["ended"] is not None
+    client = house.connect()
+    assert until(lambda: client.children().get("cart"), "the record")["ended"] is not None
 
 
 def test_a_run_directory_of_another_boot_is_wiped(house: House) -> None:
@@ -168,6 +169,16 @@ def test_a_supervisor_that_keeps_dying_is_started_ever_more_slowly(house: House)
     until(lambda: "next one in 0.4 s" in house.own_log(), "the third delay")
     assert "next one in 0.1 s" in house.own_log()
     assert "next one in 0.2 s" in house.own_log()
+
+
+def test_the_own_log_is_bounded(house: House) -> None:
+    """What supervisors that keep dying have to say makes room for the next one's words."""
+    Path(house.places.data).mkdir(parents=True)
+    Path(house.places.own_log).write_bytes(b"x" * (1 << 20) + b"y")
+    house.start(command=("/bin/false",))
+    until(lambda: "next one in 0.1 s" in house.own_log(), "the first death")
+    assert len(house.own_log()) < 10_000
+    assert os.path.getsize(house.places.own_log + ".1") == (1 << 20) + 1
 
 
 def test_a_supervisor_may_be_a_function(house: House) -> None:
