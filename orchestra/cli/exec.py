@@ -60,7 +60,7 @@ def command(
         if detach:
             connection.call(request)
             return 0
-        return Relay(connection, request, stdin, started=None).run()
+        return Relay(connection, request, stdin).run()
 
 
 def with_terminal(wanted: bool, refused: bool) -> bool:

@@ -38,7 +38,7 @@ ENDED = ("exited", "dead", "created")
 @click.option("--no-log-prefix", is_flag=True, help="No name in front of a line.")
 @click.option("--no-color", is_flag=True, help="No colours in front of a line.")
 @click.option("--index", type=int, default=0, metavar="N", help="Of this replica only.")
-@project_options("-f", "-p")
+@project_options("-f")
 @click.pass_obj
 def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> None:
     """Show what containers have written."""

@@ -74,7 +74,7 @@ def rows_of(places: Places) -> list[dict[str, Any]]:
 def chosen(rows: list[dict[str, Any]], states: set[str], every: bool) -> list[dict[str, Any]]:
     if states:
         return [row for row in rows if row["state"] in states]
-    return rows if every else [row for row in rows if row["state"] in SHOWN]
+    return rows if every else [row for row in rows if row["state"] in SHOWN and not row["oneoff"]]
 
 
 def show(stack: str, rows: list[dict[str, Any]], options: dict[str, Any]) -> None:

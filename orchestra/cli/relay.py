@@ -16,22 +16,33 @@ from typing import Any
 from orchestra.client import Connection
 
 from .listen import receive, trouble
+from .progress import Progress
 from .terminal import follow_size, raw, write_all
 
 BLOCK = 1 << 16
+LAST_WORDS = 0.2  # seconds of silence after which nothing more is expected of a process that has ended
+SILENT = Progress("run", "running")
 Started = Callable[[dict[str, Any]], None]
 
 
 class Relay:
     """One process: its request is sent, then `run` copies and returns the exit code."""
 
-    def __init__(self, connection: Connection, request: dict[str, Any], stdin: bool, started: Started | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        request: dict[str, Any],
+        stdin: bool,
+        started: Started | None = None,
+        show: Progress = SILENT,
+    ) -> None:
         self._connection = connection
         self._outputs: dict[int, int] = {}  # from the container -> ours
         self._input: int | None = None  # into the container
         self._source: int | None = sys.stdin.fileno() if stdin else None
         self._pending = b""
         self._started = started
+        self._show = show
         self._tty = bool(request["tty"])
         if self._tty:
             self._number = connection.send(request)
@@ -87,32 +98,34 @@ class Relay:
                     if answer.get("re") != self._number:
                         continue
                     trouble(answer)
+                    for row in answer.get("rows", ()):
+                        self._show.row(row)
                     if "started" in answer:
                         self._begin(answer, undo)
                     if answer.get("done"):
                         return int(answer["code"]) if answer.get("code") is not None else 1
 
     def _begin(self, answer: dict[str, Any], undo: ExitStack) -> None:
+        self._show = SILENT  # from here on the process has the word
         if self._tty:
             self._take_terminal(undo)
         if self._started is not None:
             self._started(answer)
 
-    def _carry(self, source: int) -> bool:
-        """Copy one block outwards; False at the end."""
+    def _carry(self, source: int) -> None:
+        """Copy one block outwards, or note the end."""
         try:
             data = os.read(source, BLOCK)
         except BlockingIOError:
-            return False
+            return
         except OSError:  # EIO: the last process on the terminal is gone
             data = b""
         if not data:
             del self._outputs[source]
             if source != self._input:
                 os.close(source)
-            return False
+            return
         write_all(self._outputs[source], data)
-        return True
 
     def _read_input(self) -> None:
         assert self._source is not None
@@ -137,8 +150,10 @@ class Relay:
             self._input = None
 
     def _drain(self) -> None:
-        """What the process wrote before it ended is still in the pipes; others may hold them open for ever."""
-        for source in list(self._outputs):
-            os.set_blocking(source, False)
-            while source in self._outputs and self._carry(source):
-                pass
+        """What the process wrote before it ended may still be on its way; others may hold the pipes open for ever."""
+        while self._outputs:
+            ready = select.select(list(self._outputs), [], [], LAST_WORDS)[0]
+            if not ready:
+                return
+            for source in ready:
+                self._carry(source)

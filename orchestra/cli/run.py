@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from orchestra.wire.codec import encode
 from .exec import variables, with_terminal
 from .given import mounts, ports
 from .options import Asked, FileFirst, project_options
+from .progress import progress
 from .project import load, refuse_unknown
 from .queue import turn
 from .reach import start
@@ -71,8 +73,10 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
             with turn(places, "run"):
                 click.echo(detached_name(connection, request))
             return 0
-        relay = Relay(connection, request, options["stdin"], lambda answer: forward(connection, answer["name"]))
-        return relay.run()
+        # What it depends on is told line by line: the screen belongs to the command.
+        show = progress("quiet" if options["quiet"] else "plain", "run", "running")
+        started = functools.partial(forward, connection)
+        return Relay(connection, request, options["stdin"], started, show).run()
 
 
 def wishes(asked: Asked, options: dict[str, Any]) -> dict[str, Any]:
@@ -119,11 +123,11 @@ def detached_name(connection: Connection, request: dict[str, Any]) -> str:
     return name
 
 
-def forward(connection: Connection, name: str) -> None:
+def forward(connection: Connection, answer: dict[str, Any]) -> None:
     """From here on, what interrupts this command interrupts the container instead."""
 
     def passed_on(number: int, _: FrameType | None) -> None:
-        connection.send({"do": "signal", "name": name, "signal": signal.Signals(number).name})
+        connection.send({"do": "signal", "name": answer["name"], "signal": signal.Signals(number).name})
 
     for each in FORWARDED:
         signal.signal(signal.Signals[each], passed_on)

@@ -69,13 +69,17 @@ class FakeSupervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.vanish()
+        for thread in self.threads:
+            thread.join(5)
+        os.close(self._lock)
+
+    def vanish(self) -> None:
+        """Be gone as after `down`: nobody listens any more, and every connection is closed."""
         for each in (self._socket, *self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
-        for thread in self.threads:
-            thread.join(5)
-        os.close(self._lock)
 
     def asked(self, what: str) -> list[Request]:
         return [request for request in self.seen if request["do"] == what]
