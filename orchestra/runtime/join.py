@@ -46,9 +46,8 @@ def join(
     container = open_process(pid, start_time)
     with step("cgroup"):
         doors = cgroups.driver().open_attach(cgroup_path)
-    if "oomScoreAdj" in process:
-        with step("oom_score_adj"):
-            cgroups.write("/proc/self/oom_score_adj", str(process["oomScoreAdj"]))
+    # Inherited by the child; after joining, /proc is the container's.
+    start.set_oom_score("self", process)
     heard, report = os.pipe()
     go, let_go = os.pipe()
     with step("join"):

@@ -86,6 +86,7 @@ class _Start:
             with step("cgroup"):
                 self.driver.attach(self.path, pid)
             set_limits(pid, process)
+            set_oom_score(pid, process)
         except (StartError, ProcessLookupError):
             read_rest(heard, process, ended=True)  # pid 1 may have said more about why it is gone
             raise
@@ -102,6 +103,9 @@ def set_limits(pid: int, process: Process) -> None:
             if kind == resource.RLIMIT_NOFILE and _more(hard, allowed):
                 hard, soft = allowed, allowed if _more(soft, allowed) else soft
             resource.prlimit(pid, kind, (soft, hard))
+
+
+def set_oom_score(pid: int | str, process: Process) -> None:
     if "oomScoreAdj" in process:
         with step("oom_score_adj"):
             cgroups.write(f"/proc/{pid}/oom_score_adj", str(process["oomScoreAdj"]))
