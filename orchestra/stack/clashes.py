@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestra.stack import networking
 from orchestra.stack.problems import Path
 from orchestra.stack.scope import Scope
 
@@ -62,8 +63,6 @@ def _host_ports(services: dict[str, dict[str, Any]], scope: Scope) -> None:
 
 def _addresses(network: str, entry: dict[str, Any], services: dict[str, dict[str, Any]], scope: Scope) -> None:
     """A fixed address is within the subnet, is nobody else's, and is for one container."""
-    import ipaddress
-
     config = (entry.get("ipam", {}).get("config") or [{}])[0]
     gateway = config.get("gateway")
     owners: dict[str, str] = {gateway: "the gateway"} if gateway else {}
@@ -76,7 +75,7 @@ def _addresses(network: str, entry: dict[str, Any], services: dict[str, dict[str
         if subnet is None and not entry.get("external"):
             what = f"network {network} has no subnet of its own (say one below networks.{network}.ipam.config)"
             scope.report.problem(path, what)
-        elif subnet is not None and ipaddress.ip_address(address) not in ipaddress.ip_network(subnet, strict=False):
+        elif subnet is not None and not networking.is_within(address, subnet):
             scope.report.problem(path, f"{address} is outside of {subnet}")
         if address in owners:
             scope.report.problem(path, f"{address} is the address of {owners[address]} already")

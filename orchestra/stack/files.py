@@ -155,7 +155,10 @@ def _dot_env(request: Request, folder: str) -> dict[str, str]:
     if request.env_files or disabled:
         return found
     path = os.path.join(folder, ".env")
-    return dotenv.parse(read_text(path), path, request.environ) if os.path.isfile(path) else {}
+    # A folder of that name is somebody's virtual environment.
+    if not os.path.exists(path) or os.path.isdir(path):
+        return {}
+    return dotenv.parse(read_text(path), path, request.environ)
 
 
 def _existing(path: str) -> str:

@@ -12,7 +12,7 @@ from orchestra.stack.files import Found, Loaded, Request
 from orchestra.stack.graph import cycle_problems
 from orchestra.stack.interpolate import Asked, names
 from orchestra.stack.parse import parse
-from orchestra.stack.problems import Problems
+from orchestra.stack.problems import Problem, Problems, did_you_mean
 from orchestra.stack.schema import check
 from orchestra.stack.scope import Report, Scope
 from orchestra.stack.supported import refuse_unbuilt
@@ -62,6 +62,8 @@ def modelled_of(request: Request, found: Found) -> Modelled:
     merged = check(root.plain(), report, request.known_valid, request.remember_valid)
     if "version" in merged:
         report.warn("version is obsolete and has no effect (leave it out)")
+    if not merged.get("services"):
+        report.key_problem(("services",), "there is nothing to run (add a service below services:)")
     model, disabled = model_of(merged, project, _profiles(request, variables), request.services, scope)
     _named_exist(request, model, disabled, scope)
     report.problems.extend(cycle_problems(model, root))
@@ -70,12 +72,11 @@ def modelled_of(request: Request, found: Found) -> Modelled:
 
 
 def _named_exist(request: Request, model: dict[str, Any], disabled: frozenset[str], scope: Scope) -> None:
-    from orchestra.stack.problems import did_you_mean
-
     known = [*model["services"], *disabled]
     for name in request.services:
         if name not in known:
-            scope.report.problem((), f"there is no service {name!r}{did_you_mean(name, known)}")
+            what = f"there is no service {name!r}{did_you_mean(name, known)}"
+            scope.report.problems.append(Problem(None, (), what))
 
 
 def _profiles(request: Request, variables: dict[str, str]) -> list[str]:

@@ -134,6 +134,16 @@ def network(key: str, model: dict[str, Any]) -> Network:
     )
 
 
+def is_within(address: str, subnet: str) -> bool:
+    """Whether an address is of a subnet; what is no subnet was told of, and is not held against the address."""
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(subnet, strict=False)
+    except ValueError:
+        return True
+
+
 def addressing(model: dict[str, Any], path: Path, scope: Scope) -> None:
     """Subnet and gateway of `ipam` fit together."""
     import ipaddress

@@ -15,7 +15,7 @@ from orchestra.stack.problems import Mark, Problem, Problems, refuse
 from orchestra.stack.scalars import spelled, word
 
 # The same events from libyaml, where PyYAML was built with it, and from Python else.
-_PARSER: Any = getattr(yaml, "CParser", None) or yaml.Loader
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 100_000

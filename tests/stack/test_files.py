@@ -119,13 +119,23 @@ def test_files_may_be_named_by_a_variable(tmp_path: Path) -> None:
     assert command(Request(cwd=str(tmp_path), environ={"ORCHESTRA_FILE": "x.yml", "COMPOSE_FILE": ""})) == ("none",)
 
 
-def test_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["stack.yml", ".env", "e.env"])
+def test_a_fifo_is_refused_at_once(tmp_path: Path, name: str) -> None:
     """Opening one for reading would wait for a writer."""
-    os.mkfifo(tmp_path / "stack.yml")
+    if name != "stack.yml":
+        (tmp_path / "stack.yml").write_text("services: {a: {rootfs: host, env_file: e.env}}")
+    os.mkfifo(tmp_path / name)
     before = time.monotonic()
     with pytest.raises(OrchestraError, match="is not a regular file"):
         load(Request(cwd=str(tmp_path), files=("stack.yml",)))
     assert time.monotonic() - before < 1
+
+
+def test_a_folder_called_env_is_none(tmp_path: Path) -> None:
+    """It is somebody's virtual environment."""
+    (tmp_path / ".env").mkdir()
+    (tmp_path / "stack.yml").write_text(ONE)
+    assert command(Request(cwd=str(tmp_path))) == ("none",)
 
 
 def test_what_is_not_utf_8_is_told_with_its_line(tmp_path: Path) -> None:

@@ -132,15 +132,15 @@ def test_a_mistake_is_told_with_what_was_expected(wrong: Wrong, key: str, words:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{}", None),
+        ("x-a: 1", "there is nothing to run"),
+        ("services: {}", "there is nothing to run"),
         ("- a\n", "a stack file is a mapping"),
         ("", "the file is empty"),
         ("services: {a: {}}", "there is nothing to run from"),
         ("services: {a: }", "expected a mapping of a service's keys"),
-        ("services: [a]", "expected a mapping of services"),
         ("services: {a b: {rootfs: host}}", "'a b' is not a name"),
-        ("serices: {}", "did you mean 'services'?"),
-        ("name: '!!!'\nservices: {}", "nothing that a project name is made of"),
+        ("serices: {}\nservices: {a: {rootfs: host}}", "did you mean 'services'?"),
+        ("name: '!!!'\nservices: {a: {rootfs: host}}", "nothing that a project name is made of"),
         ("services: {a: {rootfs: host, command: '${X:?need it}'}}", "required variable X is not set: need it"),
         ("services: {a: {rootfs: host, secrets: [s]}}\nsecrets: {s: {external: true}}", "external secrets are not"),
         ("services: {a: {rootfs: host, secrets: [s]}}\nsecrets: {s: {environment: NO}}", "variable NO is not set"),
@@ -150,10 +150,8 @@ def test_a_mistake_is_told_with_what_was_expected(wrong: Wrong, key: str, words:
         ("services: {a: {rootfs: host, volumes: [v1:/v]}}\nvolumes: {v1: {driver: nfs}}", "'nfs' is not supported"),
     ],
 )
-def test_mistakes_outside_of_services_are_told_as_well(wrong: Wrong, text: str, words: str | None) -> None:
+def test_mistakes_outside_of_services_are_told_as_well(wrong: Wrong, text: str, words: str) -> None:
     """The top level has its rules, too."""
-    if words is None:
-        return
     (line,) = wrong(text)
     assert words in line
 
@@ -226,3 +224,10 @@ def test_a_volume_of_one_letter_is_a_volume(loaded: Callable[..., object]) -> No
     found = loaded("services: {a: {rootfs: host, volumes: ['d:/data']}}\nvolumes: {d: }")
     assert found.stack.services["a"].mounts[0].source == "d"  # type: ignore[attr-defined]
     assert "for a drive" in found.warnings[0]  # type: ignore[attr-defined]
+
+
+def test_naming_an_unknown_service_is_told(wrong: Wrong) -> None:
+    """It is the request that is wrong, so no place in a file is named."""
+    assert wrong("services: {web: {rootfs: host}}", services=("wbe",)) == [
+        "there is no service 'wbe' (did you mean 'web'?)"
+    ]
