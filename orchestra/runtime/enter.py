@@ -23,7 +23,6 @@ from . import syscalls as s
 from .failure import StartError, sentence, step
 from .mounts import Control, attach, ensure, fresh, resolve
 from .prepared import Prepared
-from .sandbox import raise_loopback
 
 BORN, FAILED, INIT_FAILED = b"P", b"E", b"I"
 _TIOCSPTLCK, _TIOCSCTTY = 0x40045431, 0x540E
@@ -45,6 +44,7 @@ def usher(prepared: Prepared, streams: Streams, verdict: int) -> None:
     """The starter's child. Never returns."""
     try:
         with step("namespaces"):
+            service.blank_command_line()
             s.prctl(s.PR_SET_DUMPABLE, 0)
             for fd, kind in prepared.join:
                 s.setns(fd, kind)
@@ -88,8 +88,6 @@ def _pid_one(prepared: Prepared, streams: Streams) -> None:
     pipe = streams.report
     try:
         service.forget_the_past()
-        if prepared.unshare & s.CLONE_NEWNET:
-            raise_loopback()
         _build_root(prepared)
         _set_up_kernel(prepared)
         console = _terminal(prepared, streams) if prepared.spec["process"]["terminal"] else -1
@@ -203,10 +201,11 @@ def _show_cgroups(prepared: Prepared) -> None:
 
 def _leave_host(prepared: Prepared) -> None:
     spec = prepared.spec
-    with step("root", "leave the host's root"):
-        cwd = spec["process"]["cwd"]
+    cwd = spec["process"]["cwd"]
+    with step("cwd", f"cannot make the working directory {cwd}"):
         if cwd != "/":  # made now, while the root can be written
             os.close(ensure(prepared.root, cwd, True))
+    with step("root", "leave the host's root"):
         if spec["root"]["readonly"] or not spec["orchestra"]["upper"]:
             s.mount_setattr(prepared.root, s.MOUNT_ATTR_RDONLY)
         os.fchdir(prepared.root)

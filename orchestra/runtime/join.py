@@ -51,6 +51,7 @@ def join(
     heard, report = os.pipe()
     go, let_go = os.pipe()
     with step("join"):
+        service.blank_command_line()
         s.prctl(s.PR_SET_DUMPABLE, 0)
         enter_namespaces(container, pid)
     streams = enter.Streams(stdin, stdout, stderr, start.descriptor(terminal_out), report, go)
@@ -64,15 +65,15 @@ def join(
         with step("cgroup"):
             for door in doors:
                 os.write(door, str(child).encode())
-        start.set_limits(child, process)
+        start.set_rlimits(child, process)
         os.write(let_go, b"g")
         start.read_verdict(heard, process)
     except BaseException as error:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        if isinstance(error, StartError) and error.errno != errno.ESRCH:
-            raise
-        raise _better(heard, process) or error from None
+        if isinstance(error, StartError) and error.errno == errno.ESRCH:
+            start.read_verdict(heard, process)  # the child is gone, and has said why
+        raise
     return child
 
 
@@ -130,12 +131,3 @@ def _visitor(process: Process, filters: list[bytes], streams: enter.Streams) -> 
     except BaseException as error:  # noqa: BLE001 - nothing may unwind into the joiner's own frames
         enter.report(pipe, error)
     os._exit(1)
-
-
-def _better(heard: int, process: Process) -> StartError | None:
-    """What the child itself said before it ended, if that is why the rest failed."""
-    try:
-        start.read_rest(heard, process, ended=False)
-    except StartError as error:
-        return error
-    return None

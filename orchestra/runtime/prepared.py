@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import stat
 
 from orchestra.wire.spec import GivenFile, Namespace, Spec
 
-from . import cgroups, init, seccomp
+from . import cgroups, init, seccomp, sysctls
 from . import syscalls as s
 from .failure import StartError, step
 from .layers import overlay
 from .mounts import AnyMount, Bind, Outside, read_mount
+from .sandbox import raise_loopback
 
 _KINDS = {
     "mount": s.CLONE_NEWNS,
     "pid": s.CLONE_NEWPID,
     "ipc": s.CLONE_NEWIPC,
     "uts": s.CLONE_NEWUTS,
-    "network": s.CLONE_NEWNET,
     "user": s.CLONE_NEWUSER,
     "cgroup": s.CLONE_NEWCGROUP,
 }
 LARGEST_FILE = 1 << 20
+_NS_GET_USERNS = 0xB701
 
 
 class Prepared:
@@ -35,7 +37,8 @@ class Prepared:
         self.join: list[tuple[int, int]] = []
         self.userns = -1
         self.base = 0
-        self.host_network = True
+        self.size = 1 << 32
+        self.network = sysctls.HOST
         self._open_namespaces(spec["linux"]["namespaces"])
         outside = Outside(self.userns, self.base)
         self.mounts = self._mounts()
@@ -47,24 +50,18 @@ class Prepared:
         self.init = init.program() if spec["orchestra"]["init"] else -1
 
     def _open_namespaces(self, namespaces: list[Namespace]) -> None:
-        for namespace in namespaces:
+        for namespace in sorted(namespaces, key=lambda n: n["type"] != "user"):
             kind, path = namespace["type"], namespace.get("path", "")
-            self.host_network &= kind != "network"
-            if not path:
+            if kind == "network":
+                self.network = _enter_network(path, self.userns)
+            elif not path:
                 self.unshare |= _KINDS[kind]
-                continue
-            with step("namespaces"):
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            if kind == "user":
-                self.userns = fd
-                self.base = self.spec["linux"]["uidMappings"][0]["hostID"]
-            elif kind == "network":
-                # Joined already here: sysfs and net.* are made for the network namespace that one is in.
-                with step("namespaces", path):
-                    s.setns(fd, s.CLONE_NEWNET)
-                os.close(fd)
+            elif kind == "user":
+                self.userns = _open(path)
+                mapping = self.spec["linux"]["uidMappings"][0]
+                self.base, self.size = mapping["hostID"], mapping["size"]
             else:
-                self.join.append((fd, _KINDS[kind]))
+                self.join.append((_open(path), _KINDS[kind]))
         if self.unshare & s.CLONE_NEWUSER:
             raise StartError("namespaces", 22, "a user namespace needs the path of a pinned one")
         if not self.unshare & s.CLONE_NEWNS:
@@ -77,6 +74,28 @@ class Prepared:
             if isinstance(mount, Bind):
                 mount.must_idmap = False  # read-only and for everybody: nobody's files do as well
         return usr + [read_mount(mount, hierarchies) for mount in self.spec["mounts"]]
+
+
+def _open(path: str) -> int:
+    with step("namespaces"):
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _enter_network(path: str, userns: int) -> str:
+    """Already here, as the host's root: sysfs and net.* are made for the network namespace that one is in, and
+    those rights hold whoever owns it. Without a path it is a new one, with a loopback and nothing else."""
+    with step("namespaces", path):
+        if not path:
+            s.unshare(s.CLONE_NEWNET)
+            raise_loopback()
+            return sysctls.OWN
+        fd = _open(path)
+        owner = fcntl.ioctl(fd, _NS_GET_USERNS)
+        own = userns >= 0 and os.path.sameopenfile(owner, userns)
+        os.close(owner)
+        s.setns(fd, s.CLONE_NEWNET)
+        os.close(fd)
+        return sysctls.OWN if own else sysctls.SHARED
 
 
 def _content(given: GivenFile) -> bytes:

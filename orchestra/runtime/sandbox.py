@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from orchestra.wire.keeping import SandboxSpec
 
-from . import syscalls
+from . import cgroups, syscalls
 from .failure import StartError, step
 
 
@@ -82,9 +82,10 @@ class _Birth:
                 raise StartError("sandbox", 0, "the process that makes the namespaces ended early")
             if code := struct.unpack("i", answer)[0]:
                 raise StartError("sandbox", code, f"cannot make a user namespace: {os.strerror(code)}")
-            line = f"0 {spec['base']} {spec['size']}\n".encode()
+            line = f"0 {spec['base']} {spec['size']}\n"
             for name in ("uid_map", "gid_map"):
-                _write(f"/proc/{self.pid}/{name}", line)
+                with step("sandbox", f"cannot map the ids from {spec['base']} on"):
+                    cgroups.write(f"/proc/{self.pid}/{name}", line)
             _pin(f"/proc/{self.pid}/ns/user", spec["user_pin"])
             if spec["net_pin"]:
                 _pin(f"/proc/{self.pid}/ns/net", spec["net_pin"])
@@ -131,11 +132,3 @@ def _unpin(pin: str) -> None:
             break  # not mounted, or not there
     with contextlib.suppress(FileNotFoundError):
         os.unlink(pin)
-
-
-def _write(path: str, text: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text)
-    finally:
-        os.close(fd)

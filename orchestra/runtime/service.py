@@ -4,7 +4,9 @@ mounted to the service's own program. They are the same for pid 1, exec and heal
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import os
 import signal
 import stat
@@ -36,6 +38,18 @@ def forget_the_past() -> None:
             raise
 
 
+def blank_command_line() -> None:
+    """Anybody in the pid namespace may read /proc/PID/cmdline, dumpable or not: it would be the keeper's until exec.
+
+    Needs the host's /proc. Python has long made its own copy.
+    """
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b") ")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end, fields 48 and 49 (proc_pid_stat(5))
+    if 0 < start < end:
+        ctypes.memset(start, 0, end - start)
+
+
 def standard_streams(stdin: int, stdout: int, stderr: int) -> None:
     # First out of the way: one of them may already stand where another belongs.
     high = [_above(fd) for fd in (stdin, stdout, stderr)]
@@ -53,8 +67,6 @@ def close_all_but(*kept: int) -> None:
 
 
 def _above(fd: int) -> int:
-    import fcntl  # loaded long ago
-
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100)
 
 

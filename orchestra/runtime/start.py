@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import resource
@@ -30,7 +31,7 @@ def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket
             driver.create(path, spec["linux"]["resources"])
         prepared = Prepared(spec)
         with step("sysctl"):
-            sysctls.write(spec["linux"]["sysctl"], prepared.host_network)
+            sysctls.write(spec["linux"]["sysctl"], prepared.network, prepared.base, prepared.size)
         return _Start(prepared, driver, path).run(stdin, stdout, stderr, descriptor(terminal_out))
     except BaseException:
         with contextlib.suppress(OSError):
@@ -85,30 +86,38 @@ class _Start:
         try:
             with step("cgroup"):
                 self.driver.attach(self.path, pid)
-            set_limits(pid, process)
+            set_rlimits(pid, process)
             set_oom_score(pid, process)
-        except (StartError, ProcessLookupError):
-            read_rest(heard, process, ended=True)  # pid 1 may have said more about why it is gone
+        except StartError as error:
+            if error.errno == errno.ESRCH:
+                read_verdict(heard, process)  # pid 1 is gone, and has said why
             raise
         with contextlib.suppress(BrokenPipeError):
             os.write(self._go, b"g")
 
 
-def set_limits(pid: int, process: Process) -> None:
+def set_rlimits(pid: int, process: Process) -> None:
     for limit in process["rlimits"]:
         with step("rlimit", limit["type"]):
-            kind = getattr(resource, limit["type"])
+            kind = getattr(resource, limit["type"], -1)
             soft, hard = _infinite(limit["soft"]), _infinite(limit["hard"])
-            allowed = resource.getrlimit(kind)[1]
+            allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
             if kind == resource.RLIMIT_NOFILE and _more(hard, allowed):
                 hard, soft = allowed, allowed if _more(soft, allowed) else soft
-            resource.prlimit(pid, kind, (soft, hard))
+            try:
+                resource.prlimit(pid, kind, (soft, hard))
+            except ValueError as error:  # of a kind that there is not, or soft above hard
+                raise StartError("rlimit", errno.EINVAL, f"cannot set {limit['type']} to {soft}:{hard}") from error
 
 
 def set_oom_score(pid: int | str, process: Process) -> None:
-    if "oomScoreAdj" in process:
-        with step("oom_score_adj"):
-            cgroups.write(f"/proc/{pid}/oom_score_adj", str(process["oomScoreAdj"]))
+    score = process.get("oomScoreAdj", 0)
+    with step("oom_score_adj"):
+        try:
+            cgroups.write(f"/proc/{pid}/oom_score_adj", str(score))
+        except PermissionError:
+            if score:  # 0 asks for nothing: what the keeper was given, it cannot take back without SYS_RESOURCE
+                raise
 
 
 def _infinite(value: int) -> int:
@@ -133,11 +142,7 @@ def read_birth(heard: int) -> int:
 
 def read_verdict(heard: int, process: Process) -> None:
     """Returns once the program runs: its exec closes the pipe, after READY was said."""
-    read_rest(heard, process, ended=False)
-
-
-def read_rest(heard: int, process: Process, ended: bool) -> None:
-    said = _until_end(heard) if not ended else os.read(heard, 4096)
+    said = _until_end(heard)
     ready = said.startswith(service.READY)
     said = said.removeprefix(service.READY)
     if said[:1] == enter.FAILED:
@@ -145,7 +150,7 @@ def read_rest(heard: int, process: Process, ended: bool) -> None:
     if said[:1] == enter.INIT_FAILED:
         code = struct.unpack("<i", said[1:5])[0]
         raise service.exec_error(process["args"][0], OSError(code, os.strerror(code)))
-    if not ready and not ended:
+    if not ready:
         raise StartError("start", 0, "the container's first process was killed before its program ran")
 
 

@@ -1,29 +1,40 @@
-"""Kernel parameters of a container: only those that belong to one of its namespaces.
+"""Kernel parameters of a container: only those of its network namespace.
 
-`net.*` is written by the starter while it is in the container's network namespace (proc shows the reader's own);
-the file is the host's proc, but the value is the namespace's.
+The starter writes them while it is in that namespace: proc shows the network parameters of whoever looks. Group ids
+in a value mean the writer's, so they are translated.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 
+from orchestra.plan.defaults import SYSCTLS
+
+from .cgroups import write as write_file
 from .failure import StartError
 
+OWN, SHARED, HOST = "own", "shared", "host"
+_GROUPS = "net.ipv4.ping_group_range"
 
-def write(values: dict[str, str], host_network: bool) -> None:
+
+def write(values: dict[str, str], network: str, base: int, size: int) -> None:
+    """`network`: whose namespace it is. In one that belongs to another service, that one's parameters hold."""
     for name, value in values.items():
-        if not name.startswith("net.") or ".." in name or "/" in name.replace("net.", "", 1).replace("/", ""):
+        if not name.startswith("net.") or ".." in name or "/" in name:
             raise StartError("sysctl", errno.EPERM, f"{name} does not belong to a container")
-        if host_network:
-            raise StartError("sysctl", errno.EPERM, f"{name} is the host's own with network_mode host")
-        _write("/proc/sys/" + name.replace(".", "/"), value)
+        if network == SHARED and SYSCTLS.get(name) == value:
+            continue
+        if network != OWN:
+            whose = "the host" if network == HOST else "the service whose network this is"
+            raise StartError("sysctl", errno.EPERM, f"{name} belongs to {whose}")
+        write_file(
+            "/proc/sys/" + name.replace(".", "/"), host_groups(value, base, size) if name == _GROUPS else value
+        )
 
 
-def _write(path: str, value: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, value.encode())
-    finally:
-        os.close(fd)
+def host_groups(value: str, base: int, size: int) -> str:
+    """A range of the container's group ids, cut to those that it has, as the host counts them."""
+    low, _, high = value.replace("\t", " ").strip().partition(" ")
+    if not low.isdigit() or not high.strip().isdigit() or int(low) > int(high):
+        return value  # "1 0" means nobody
+    return f"{base + min(int(low), size - 1)} {base + min(int(high), size - 1)}"

@@ -36,7 +36,7 @@ def in_child(work: Callable[[], T]) -> T:
         try:
             try:
                 answer: tuple[bool, Any] = True, work()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - it is raised again on the other side
                 answer = False, error
             os.write(out, pickle.dumps(answer))
         finally:
@@ -92,14 +92,10 @@ class Running:
         return said.decode().rstrip("\n")
 
     def wait(self) -> int:
-        deadline = time.monotonic() + DEADLINE
-        while time.monotonic() < deadline:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.machine.alive.pop(self.pid, None)
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.002)
-        raise AssertionError("it does not end")
+        ended = self.machine.ended
+        until(lambda: reap(ended) or self.pid in ended, "it ended")
+        self.machine.alive.pop(self.pid, None)
+        return ended[self.pid]
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -112,6 +108,7 @@ class Running:
         process.update(cast(Process, {"args": list(args), **changes}))
         filters, path = self.spec["orchestra"]["seccomp"], self.spec["linux"]["cgroupsPath"]
         null, (back, out) = os.open("/dev/null", os.O_RDWR), os.pipe()
+        os.fchmod(out, 0o622)  # whoever the service runs as may reopen /dev/stdout
         try:
             pid = in_child(
                 lambda: join.join(self.pid, self.start_time, process, filters, path, null, out, out, terminal_out)
@@ -135,6 +132,7 @@ class Machine:
         self.base = base
         self.scope = f"orchestra-test-{os.getpid()}"
         self.alive: dict[int, Running] = {}
+        self.ended: dict[int, int] = {}
         self._ranges: dict[str, int] = {}
         self._cgroups: set[str] = set()
 
@@ -208,6 +206,7 @@ class Machine:
                 self.sandbox(os.path.basename(namespace["path"]).removesuffix(".user"))
         self._cgroups.add(spec["linux"]["cgroupsPath"])
         null, (back, out) = os.open("/dev/null", os.O_RDWR), os.pipe()
+        os.fchmod(out, 0o622)  # whoever the service runs as may reopen /dev/stdout
         try:
             pid = in_child(lambda: start.start(spec, null, out, out, terminal_out))
         except BaseException:
@@ -238,7 +237,7 @@ class Machine:
             driver.kill(path)
         for running in list(self.alive.values()):
             running.wait()
-        _reap_orphans()
+        reap(self.ended)
         for path in self._cgroups:
             driver.remove(path)
         driver.remove(self.scope)
@@ -257,10 +256,11 @@ def capabilities(names: Any, ambient: Any = ()) -> Capabilities:
     }
 
 
-def _reap_orphans() -> None:
+def reap(ended: dict[int, int]) -> None:
+    """All that ended, not one alone: pid 1 only ends once the last process of its namespace is reaped."""
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[found[0]] = os.waitstatus_to_exitcode(found[1])
 
 
 @pytest.fixture(scope="session")

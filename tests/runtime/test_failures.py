@@ -1,0 +1,80 @@
+"""A start that fails says why, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from orchestra.runtime import StartError, cgroups
+
+from .conftest import Machine, capabilities, reap
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "word", "code"),
+    [
+        ({"args": ["nothing-here"]}, "exec", "nothing-here", 127),
+        ({"args": ["/etc/passwd"]}, "exec", "/etc/passwd", 126),
+        ({"args": ["/var"]}, "exec", "/var", 126),
+        ({"user": {"uid": 0, "gid": 0, "username": "ghost"}}, "user", "ghost", 125),
+        ({"cwd": "/etc/passwd"}, "cwd", "/etc/passwd", 125),
+        ({"cwd": "/proc/self/fd/5"}, "cwd", "/proc/self/fd/5", 125),
+        ({"layers": ["/not/there"]}, "layers", "/not/there", 125),
+        ({"layers": []}, "layers", "layer", 125),
+        ({"mounts": [{"destination": "/x", "type": "nfs", "source": "", "options": []}]}, "mount", "nfs", 125),
+        ({"mounts": [{"destination": "/x", "type": "tmpfs", "source": "", "options": ["huge"]}]}, "mount", "/x", 125),
+        ({"capabilities": capabilities(["CAP_FLY"])}, "capabilities", "CAP_FLY", 125),
+        ({"seccomp": "/etc/hostname"}, "seccomp", "/etc/hostname", 125),
+        ({"rlimits": [{"type": "RLIMIT_NICE", "soft": 99, "hard": 10}]}, "rlimit", "RLIMIT_NICE", 125),
+        ({"sysctl": {"net.ipv4.nothing": "1"}}, "sysctl", "net/ipv4/nothing", 125),
+        ({"resources": {"cpu": {"cpus": "9999"}}}, "cgroup", "cpuset.cpus", 125),
+        ({"hostname": "x" * 100}, "hostname", "xxx", 125),
+    ],
+)
+@pytest.mark.parametrize("init", [False, True])
+def test_each_failure_names_its_step_and_the_thing(
+    machine: Machine, changes: dict[str, Any], step: str, word: str, code: int, init: bool
+) -> None:
+    """And leaves no cgroup, no process, and the sandbox as it was."""
+    with pytest.raises(StartError) as caught:
+        machine.run(*changes.get("args", ["true"]), **{"init": init, **changes})
+    assert (caught.value.step, caught.value.code) == (step, code), caught.value
+    assert word in caught.value.what
+    assert not cgroups.driver().exists(f"{machine.scope}/a")
+    reap(machine.ended)
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        assert file.read() == ""
+    assert machine.run("echo", "next").out == "next\n"
+
+
+def test_killed_before_it_began(machine: Machine) -> None:
+    """A memory limit that even the start does not fit into is told from a service that ended."""
+    with pytest.raises(StartError):
+        machine.run("true", resources={"memory": {"limit": 4096}})
+    assert not cgroups.driver().exists(f"{machine.scope}/a")
+
+
+def test_an_error_crosses_processes_unharmed() -> None:
+    """Whatever bytes a path has."""
+    error = StartError("mount", 13, "cannot mount /\udcff\0: Permission denied", 126)
+    again = StartError.decode(error.encode())
+    assert (again.step, again.errno, again.what, again.code) == (error.step, error.errno, error.what, error.code)
+
+
+def test_descriptors_are_not_leaked(machine: Machine) -> None:
+    """Good and failed starts leave the starter's own table as it was, but for what it opened for this one start."""
+    before = len(os.listdir("/proc/self/fd"))
+    machine.run("true")
+    with pytest.raises(StartError):
+        machine.run("nothing-here")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_without_a_filter_there_is_no_silent_start(machine: Machine) -> None:
+    """A filter that is named and not there is an error."""
+    with pytest.raises(StartError, match=r"gone\.bpf"):
+        machine.run("true", seccomp=f"{machine.folder}/gone.bpf")

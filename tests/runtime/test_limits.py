@@ -1,0 +1,103 @@
+"""Limits hold inside, and only there."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+import pytest
+
+from orchestra.runtime import cgroups
+
+from .conftest import Machine, in_child, until
+
+pytestmark = pytest.mark.kernel
+
+
+def test_the_memory_limit_kills_inside_only(machine: Machine) -> None:
+    """Who takes more than the limit is killed, the kill is counted, and a neighbour lives on."""
+    neighbour = machine.sleeper(name="b")
+    limits = {"memory": {"limit": 32 << 20}, "pids": {"limit": 20}}
+    ended = machine.python("x = bytearray(200 << 20); print('survived')", resources=limits)
+    assert "survived" not in ended.out
+    assert ended.code == -9
+    assert cgroups.driver().oom_kills(f"{machine.scope}/a") == 1
+    assert cgroups.driver().oom_kills(f"{machine.scope}/b") == 0
+    assert neighbour.exec("echo", "here").out == "here\n"
+
+
+def test_the_pids_limit_holds_a_fork_bomb(machine: Machine) -> None:
+    """A fork bomb reaches the limit and not the machine; killing the container ends every one of its processes."""
+    bomb = "import os, signal\nwhile True:\n try:\n  os.fork()\n except OSError:\n  print(flush=True); signal.pause()"
+    running = machine.start(machine.spec("python3", "-c", bomb, resources={"pids": {"limit": 30}}))
+    driver, path = cgroups.driver(), f"{machine.scope}/a"
+    until(lambda: driver.stats(path).pids == 30, "the bomb went off")
+    assert len(driver.processes(path)) == 30
+    driver.kill(path)
+    assert running.wait() == -9
+    until(lambda: not driver.populated(path), "all of them are gone")
+    assert driver.processes(path) == []
+
+
+def test_the_processor_limit_is_set(machine: Machine) -> None:
+    """Half a processor is a quota of half a period; the container reads it too."""
+    running = machine.sleeper(resources={"cpu": {"quota": 50000, "shares": 512}})
+    shown = running.exec(
+        "sh", "-c", "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cat /sys/fs/cgroup/cpu.max"
+    )
+    assert shown.out.split()[0] == "50000"
+
+
+def test_stats_tell_what_is_used(machine: Machine) -> None:
+    """Memory, its limit, processor time and processes, as the container's own processes use them."""
+    running = machine.start(
+        machine.spec(
+            "python3", "-c", "x = b'x' * (40 << 20); print('ready', flush=True); import time; time.sleep(1000)"
+        )
+    )
+    assert running.line() == "ready"
+    stats = cgroups.driver().stats(f"{machine.scope}/a")
+    assert stats.memory is not None
+    assert 40 << 20 < stats.memory < 100 << 20
+    assert stats.memory_limit == 256 << 20
+    assert (stats.cpu_ns or 0) > 1_000_000
+    assert (stats.pids, stats.pids_limit) == (1, 200)
+
+
+def test_rlimits_are_as_declared(machine: Machine) -> None:
+    """Few descriptors, no core dumps; the hard limit at most the host's."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    ended = machine.python(
+        "from resource import *\nprint(*getrlimit(RLIMIT_NOFILE), *getrlimit(RLIMIT_CORE), *getrlimit(RLIMIT_NPROC))",
+        rlimits=[
+            {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 524288},
+            {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+            {"type": "RLIMIT_NPROC", "soft": 50, "hard": 60},
+        ],
+    )
+    assert ended.out.split() == ["1024", str(min(524288, allowed)), "0", "0", "50", "60"]
+
+
+def test_oom_score_is_set(machine: Machine) -> None:
+    """The kernel's killer takes a container before the host's own programs."""
+    assert machine.run("cat", "/proc/self/oom_score_adj", oomScoreAdj=100).out == "100\n"
+
+
+def test_only_the_six_devices_open(machine: Machine) -> None:
+    """The device filter holds for the host's own root, too: a second line behind the user namespace."""
+    machine.sleeper()
+    path = f"{machine.scope}/a"
+
+    def try_devices() -> list[str]:
+        cgroups.driver().attach(path, os.getpid())
+        opened = []
+        for name in ("null", "zero", "full", "random", "urandom", "kmsg"):
+            try:
+                os.close(os.open(f"/dev/{name}", os.O_RDONLY | os.O_NONBLOCK))
+                opened.append(name)
+            except PermissionError:
+                continue
+        return opened
+
+    assert os.path.exists("/dev/kmsg")
+    assert in_child(try_devices) == ["null", "zero", "full", "random", "urandom"]

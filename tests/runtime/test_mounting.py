@@ -1,0 +1,199 @@
+"""Root, binds, volumes, devices, masks and given files."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestra.plan import defaults
+from orchestra.runtime import StartError
+
+from .conftest import Machine
+
+pytestmark = pytest.mark.kernel
+
+
+def bind(source: Path | str, destination: str, *options: str) -> dict[str, Any]:
+    return {
+        "destination": destination,
+        "type": "bind",
+        "source": str(source),
+        "options": ["rbind", "idmap", *options],
+    }
+
+
+def test_what_a_container_writes_is_its_own(machine: Machine) -> None:
+    """The root is writable, survives a restart, and leaves the shared layer as it was."""
+    assert machine.shell("echo kept >/etc/mine; echo x >>/etc/passwd").code == 0
+    assert machine.shell("cat /etc/mine").out == "kept\n"
+    assert machine.shell("cat /etc/mine", name="b").code != 0
+    assert not os.path.exists(f"{machine.base}/etc/mine")
+
+
+def test_the_writable_layer_belongs_to_the_mapped_root(machine: Machine) -> None:
+    """On disk a file that root made inside has the first id of the range."""
+    machine.shell("touch /tmp/x")
+    assert os.stat(f"{machine.folder}/roots/a/upper/tmp/x").st_uid == machine.range_of("a")
+
+
+def test_a_volume_keeps_ownership_on_disk(machine: Machine) -> None:
+    """Root's files in a volume are root's on disk, uid 1000's are 1000's, and so they are to the next container."""
+    (volume := machine.folder / "volume").mkdir()
+    made = machine.shell("touch /data/r; touch /data/u; chown 1000:33 /data/u", mounts=[bind(volume, "/data")])
+    assert made.code == 0, made
+    assert [(p.stat().st_uid, p.stat().st_gid) for p in (volume / "r", volume / "u")] == [(0, 0), (1000, 33)]
+    seen = machine.shell("stat -c %u:%g /data/r /data/u", name="b", mounts=[bind(volume, "/data")])
+    assert seen.out == "0:0\n1000:33\n"
+
+
+def test_a_read_only_bind_is_read_only_all_the_way_down(machine: Machine) -> None:
+    """Also what is mounted below a read-only folder cannot be written."""
+    (top := machine.folder / "top").mkdir()
+    (top / "deep").mkdir()
+    ended = machine.shell(
+        "cat /top/file; touch /top/new; touch /top/deep/new; mount -o remount,rw /top",
+        mounts=[bind(_with(top / "file", "text").parent, "/top", "ro")],
+    )
+    assert ended.out.startswith("text")
+    assert ended.out.count("Read-only file system") == 2
+    assert not (top / "deep" / "new").exists()
+
+
+def test_a_file_can_be_bound(machine: Machine) -> None:
+    """hosts and resolv.conf are files over files; where nothing was, a file is made."""
+    hosts = _with(machine.folder / "hosts", "10.0.0.9 db\n")
+    ended = machine.shell(
+        "getent hosts db; cat /new/place", mounts=[bind(hosts, "/etc/hosts", "file"), bind(hosts, "/new/place")]
+    )
+    assert ended.out == "10.0.0.9        db\n10.0.0.9 db\n"
+
+
+def test_a_missing_source_is_made_only_when_asked(machine: Machine) -> None:
+    """`mkdir` makes it; without it the start fails and names the path."""
+    machine.shell("true", mounts=[bind(machine.folder / "made", "/data", "mkdir")])
+    assert (machine.folder / "made").is_dir()
+    with pytest.raises(StartError, match="not-there"):
+        machine.shell("true", mounts=[bind(machine.folder / "not-there", "/data")])
+
+
+def test_links_in_the_root_do_not_lead_out(machine: Machine) -> None:
+    """A target that is a link to the host's file is that path inside of the container."""
+    outside = _with(machine.folder / "outside", "host")
+    inside = _with(machine.folder / "inside", "bound")
+    upper = machine.folder / "roots" / "a" / "upper"
+    machine.shell(f"mkdir -p /srv; ln -s {outside} /srv/link; mkdir -p {machine.folder}; touch {outside}")
+    assert (upper / "srv" / "link").is_symlink()
+    ended = machine.shell("cat /srv/link", mounts=[bind(inside, "/srv/link")])
+    assert ended.out == "bound"
+    assert outside.read_text() == "host"
+
+
+@pytest.mark.parametrize("place", ["/", "/proc/self", "/../..", "/proc/../proc/sys"])
+def test_some_places_cannot_be_mounted_over(machine: Machine, place: str) -> None:
+    """The root and everything in /proc stay ours."""
+    with pytest.raises(StartError, match="cannot mount over"):
+        machine.shell("true", mounts=[bind(machine.folder, place)])
+
+
+@pytest.mark.parametrize("upper", [True, False])
+def test_a_read_only_root(machine: Machine, upper: bool) -> None:
+    """`read_only: true` leaves only what is mounted writable, with or without a writable layer below."""
+    (volume := machine.folder / "volume").mkdir()
+    changes: dict[str, Any] = {} if upper else {"upper": "", "work": ""}
+    ended = machine.shell(
+        "touch /x /etc/y; touch /data/z /dev/shm/z /scratch/z && echo written; pwd",
+        root={"path": "", "readonly": upper},
+        cwd="/work/here",
+        mounts=[bind(volume, "/data"), tmpfs("/scratch", "size=1m")],
+        **changes,
+    )
+    assert ended.out.count("Read-only file system") == 2
+    assert ended.out.endswith("written\n/work/here\n")
+
+
+def tmpfs(destination: str, *options: str) -> dict[str, Any]:
+    return {"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
+
+
+def test_a_tmpfs_has_its_size_and_mode(machine: Machine) -> None:
+    """Options of a tmpfs reach the kernel."""
+    ended = machine.shell(
+        "df --output=size /t | tail -1; stat -c %a /t", mounts=[tmpfs("/t", "size=2m", "mode=1770")]
+    )
+    assert ended.out.split() == ["2048", "1770"]
+
+
+def test_dev_has_what_programs_need_and_nothing_else(machine: Machine) -> None:
+    """Six nodes, the terminals, shared memory, message queues, and links into /proc."""
+    ended = machine.shell(
+        "ls /dev | tr '\\n' ' '; echo x >/dev/null && head -c 2 /dev/zero | wc -c; touch /dev/x; df /dev"
+    )
+    wanted = "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero".split()  # noqa: SIM905
+    assert ended.out.split()[: len(wanted) + 1] == [*wanted, "2"]
+    assert machine.shell("readlink /dev/fd /dev/stdin /dev/ptmx").out.split() == [
+        "/proc/self/fd",
+        "/proc/self/fd/0",
+        "pts/ptmx",
+    ]
+
+
+def test_masked_paths_are_empty_and_stay(machine: Machine) -> None:
+    """A masked file reads as nothing, a masked folder lists nothing; what this kernel lacks is no error."""
+    ended = machine.shell("for p in " + " ".join(defaults.MASKED_PATHS) + "; do cat $p/* $p; ls $p; done 2>/dev/null")
+    listed = [line for line in ended.out.splitlines() if not line.startswith(("/proc/", "/sys/"))]
+    assert listed == []
+    assert os.path.exists("/proc/keys")
+    assert machine.shell("cat /proc/keys; stat -c %t:%T /proc/keys").out == "1:3\n"
+
+
+def test_read_only_paths_cannot_be_written(machine: Machine) -> None:
+    """Each of them is a read-only mount."""
+    mounts = machine.run("cat", "/proc/self/mountinfo").out.splitlines()
+    readonly = {line.split()[4] for line in mounts if "ro" in line.split()[5].split(",")}
+    assert {p for p in defaults.READONLY_PATHS if os.path.exists(p)} <= readonly
+    assert {"/sys", "/usr", "/sys/fs/cgroup"} <= readonly
+
+
+def test_secrets_are_files_with_owner_and_mode(machine: Machine) -> None:
+    """A secret's bytes come from the spec or a file of the host, on a tmpfs, read-only, nowhere on disk."""
+    token = _with(machine.folder / "token", "s3cret")
+    files = [
+        {"destination": "/run/secrets/token", "source": str(token), "uid": 33, "gid": 33, "mode": 0o400},
+        {
+            "destination": "/etc/app/conf",
+            "content": base64.b64encode(b"\0raw\xff").decode(),
+            "uid": 0,
+            "gid": 0,
+            "mode": 0o444,
+        },
+    ]
+    ended = machine.shell(
+        "stat -c '%u:%g %a %s' /run/secrets/token /etc/app/conf; cat /run/secrets/token; echo x >/run/secrets/token;"
+        "grep -c secrets/token /proc/self/mountinfo; ls -A /run/secrets",
+        files=files,
+    )
+    assert ended.out.startswith("33:33 400 6\n0:0 444 5\n")
+    assert "s3cret" in ended.out
+    assert "Read-only" in ended.out
+    on_disk = machine.folder / "roots" / "a" / "upper" / "run" / "secrets" / "token"
+    assert stat.S_ISREG(on_disk.stat().st_mode)
+    assert on_disk.read_bytes() == b""
+
+
+def test_a_secret_from_a_fifo_is_refused(machine: Machine) -> None:
+    """Only regular files: a FIFO would be waited for."""
+    os.mkfifo(fifo := machine.folder / "fifo")
+    with pytest.raises(StartError, match="no regular file"):
+        machine.shell(
+            "true", files=[{"destination": "/run/x", "source": str(fifo), "uid": 0, "gid": 0, "mode": 0o400}]
+        )
+
+
+def _with(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
