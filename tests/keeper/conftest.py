@@ -85,6 +85,15 @@ def _environ(pid: int) -> str:
     return ""
 
 
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+    return found
+
+
 class Client:
     """A blocking supervisor."""
 
@@ -190,13 +199,21 @@ class House:
         engine: Engine | None = None,
     ) -> int:
         """A keeper, forked from here; returns its pid when it answers."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            become_keeper(self.places, supervisor, command, engine or PlainEngine())
+        pid = self.fork(supervisor, command, engine)
         self._keepers.append(pid)
         until(lambda: answers(self.places), "the keeper's socket")
+        return pid
+
+    def fork(
+        self,
+        supervisor: Callable[[], None] | None = None,
+        command: Sequence[str] = ("/bin/sleep", "600"),
+        engine: Engine | None = None,
+    ) -> int:
+        pid = os.fork()
+        if pid == 0:
+            os.environ["ORCHESTRA_HOME"] = os.path.dirname(self.places.home.run)
+            become_keeper(self.places, supervisor, command, engine or PlainEngine())
         return pid
 
     def kill(self, pid: int, number: int = signal.SIGKILL) -> int:
@@ -236,6 +253,11 @@ class House:
         """Processes that were started by any keeper of this house."""
         return self.contained() + self._marked(f"ORCHESTRA_HOME={os.path.dirname(self.places.home.run)}\0")
 
+    def keepers(self) -> list[int]:
+        """Processes that have this house's lock file open: keepers that live."""
+        lock = f"{self.places.run}/keeper.lock"
+        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and lock in _open_files(int(entry))]
+
     def _marked(self, mark: str) -> list[int]:
         found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) != os.getpid()]
         return [pid for pid in found if mark in _environ(pid)]
@@ -245,7 +267,7 @@ class House:
             client.close()
         for pid in list(self._keepers):
             self.kill(pid)
-        for pid in [*self.strays(), self.supervisor()]:
+        for pid in [*self.keepers(), *self.strays(), self.supervisor()]:
             if pid > 1:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

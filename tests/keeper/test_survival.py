@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import socket
-import threading
-import time
+import struct
+import termios
 from pathlib import Path
 
 import pytest
 
 from orchestra.client import dial
-from orchestra.keeper.start import answers, ensure_keeper, hold_fifos
+from orchestra.keeper import start
+from orchestra.keeper.start import ensure_keeper, hold_fifos
 from orchestra.wire.frames import LIMIT, encode
 
 from .conftest import House, run_python, until
 
 pytestmark = pytest.mark.kernel
+
+
+def waiting(fifo: str) -> int:
+    """Bytes in a FIFO (FIONREAD, pipe(7))."""
+    with open(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+        return int(struct.unpack("i", fcntl.ioctl(opened, termios.FIONREAD, b"\0" * 4))[0])
 
 
 def test_no_line_is_lost_when_the_keeper_is_killed(house: House) -> None:
@@ -28,7 +37,7 @@ def test_no_line_is_lost_when_the_keeper_is_killed(house: House) -> None:
     pid = client.launch("cart", script)["pid"]
     until(lambda: len(house.log("cart").splitlines()) > 5, "the first lines")
     house.kill(keeper)
-    time.sleep(0.1)  # nobody reads meanwhile: that is what is tested
+    until(lambda: waiting(f"{house.places.fifos}/cart.out") > 20, "lines that nobody reads")
     house.start()
     client = house.connect()
     assert client.children()["cart"]["pid"] == pid
@@ -42,7 +51,8 @@ def test_half_a_line_survives_the_keeper(house: House) -> None:
     keeper = house.start()
     client = house.connect()
     client.launch("cart", "printf half; read a; echo ' and half'", stdin=True)
-    until(lambda: os.path.exists(f"{house.places.fifos}/cart.out.tail"), "the first half")
+    kept = Path(f"{house.places.fifos}/cart.out.tail")
+    until(lambda: kept.exists() and kept.read_bytes() == b"half", "the first half")
     house.kill(keeper)
     house.start()
     client = house.connect()
@@ -62,7 +72,7 @@ def test_a_writer_gets_no_sigpipe_without_a_keeper(house: House) -> None:
     with open(f"{house.places.fifos}/cart.in", "w") as file:
         file.write("go\n")
         file.flush()
-        time.sleep(0.05)  # long enough to be killed by a signal
+        until(lambda: waiting(f"{house.places.fifos}/cart.out") == len("one\ntwo\n"), "both lines in the pipe")
         assert house.contained()
         house.start()
         for descriptor in held:
@@ -138,20 +148,32 @@ def test_a_second_keeper_ends_at_once(house: House) -> None:
     assert os.path.exists(f"/proc/{first}")
 
 
-def test_many_commands_at_once_get_one_keeper(house: House) -> None:
-    """ensure_keeper from several threads: one keeper, and each returns when it answers."""
-    threads = [threading.Thread(target=ensure_keeper, args=(house.places,)) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert answers(house.places)
-    until(lambda: len(_keepers(house)) == 1, "the others to see that they are too many")
+def test_many_commands_at_once_get_one_keeper(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ensure_keeper from several processes at once: each returns when one keeper answers."""
+    monkeypatch.setattr(start, "spawn", lambda _: house.fork())
+    callers = []
+    for _ in range(5):
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                ensure_keeper(house.places)
+                os._exit(0)
+            os._exit(1)
+        callers.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in callers] == [0] * 5
+    until(lambda: len(house.keepers()) == 1, "the others to see that they are too many")
     assert house.connect().children() == {}
 
 
-def _keepers(house: House) -> list[int]:
-    return [pid for pid in house.strays() if "orchestra-keep" in Path(f"/proc/{pid}/comm").read_text()]
+def test_ensure_keeper_starts_a_detached_one(house: House) -> None:
+    """By the command that users have: it answers, is nobody's child of ours, and a second call finds it."""
+    ensure_keeper(house.places)
+    (keeper,) = house.keepers()
+    ensure_keeper(house.places)
+    assert house.keepers() == [keeper]
+    assert os.getsid(keeper) == keeper
+    with open(f"/proc/self/task/{os.getpid()}/children") as children:
+        assert str(keeper) not in children.read().split()
 
 
 def test_a_supervisor_that_dies_is_started_again(house: House) -> None:
@@ -334,18 +356,22 @@ def test_a_full_disk_costs_log_lines_only(house: House, tmp_path: Path) -> None:
         house.start()
         client = house.connect()
         client.children()
+        (disk / "log").mkdir()
         filler = disk / "filler"
-        filler.write_bytes(b"x" * 100_000)
-        script = "seq 100000; echo full; read a; echo again"
+        with contextlib.suppress(OSError):
+            filler.write_bytes(b"x" * 300_000)
+        marker = tmp_path / "marker"
+        script = f"seq 100000; echo full; : > {marker}; read a; echo again"
         client.launch("cart", script, stdin=True, directory=str(disk / "log"))
-        time.sleep(0.3)  # it writes 600 KB meanwhile
+        until(marker.exists, "all of it to be written")
+        until(lambda: waiting(f"{house.places.fifos}/cart.out") == 0, "the keeper to have read it")
         filler.unlink()
         Path(f"{house.places.fifos}/cart.in").write_text("go\n")
         assert client.exited("cart")["code"] == 0
         lost = [block.extra for block in read(str(disk / "log"), kinds=(DROPPED,))]
         kept = b"".join(block.data for block in read(str(disk / "log")))
-        assert kept.endswith(b"again\n")
-        assert sum(lost) + len(kept) == len(b"".join(b"%d\n" % n for n in range(1, 100001)) + b"full\nagain\n")
+        assert kept == b"again\n"
+        assert sum(lost) == len(b"".join(b"%d\n" % n for n in range(1, 100001)) + b"full\n")
     finally:
         client.close()
         syscalls.umount2(str(disk), 2)
