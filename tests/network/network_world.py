@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from orchestra.network.inside import pin_new_namespace, socket_in, unpin
 from orchestra.network.plugs import ensure_plugs
@@ -42,8 +43,8 @@ def host_of_its_own() -> Iterator[None]:
         os.close(home)
 
 
-def run(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def run(*command: str, feed: str | None = None) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, input=feed).stdout
 
 
 class World:
@@ -199,6 +200,21 @@ class World:
             "mounts": self.mounts(),
             "files": sorted(path.name for path in self.folder.iterdir()),
         }
+
+
+@contextmanager
+def small_world() -> Iterator[World]:
+    """A host with a neighbour; whatever the test made of it has to be gone after `remove_router`."""
+    # Not pytest's folder for temporary files: a mount that is left there is in the way of other runs.
+    with host_of_its_own(), TemporaryDirectory(prefix="orchestra-network-") as folder:
+        world = World(Path(folder))
+        try:
+            before = world.snapshot()
+            yield world
+            world.tear_down()
+            assert world.snapshot() == before
+        finally:
+            world.end()
 
 
 def links_inside(pin: str) -> list[tuple[int, str, str, str]]:

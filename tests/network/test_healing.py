@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from network_world import MACHINE, NEIGHBOUR, World, links_inside, plug_of, published, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from network_world import MACHINE, NEIGHBOUR, World, links_inside, plug_of, published, run, small_world
 
 from orchestra.errors import OrchestraError
 from orchestra.network.inside import inside, is_pinned, unpin
@@ -85,6 +89,36 @@ def test_what_somebody_broke_is_noticed_and_mended(world: World, breakage: str) 
     if breakage == "firewall came later":
         remove_router(router)
         run("nft", "delete table inet later")
+
+
+ROADS = st.lists(st.sampled_from([*BREAKAGES, "ensure", "plug in", "unplug", "remove"]), min_size=1, max_size=8)
+
+
+@given(ROADS)
+@settings(max_examples=12, deadline=None)
+def test_every_road_leads_to_what_is_ensured(road: list[str]) -> None:
+    """Whatever happened before, and in whatever order: ensured it works, removed it is gone."""
+    with small_world() as world:
+        router = world.router(1)
+        plugs = [plug_of(router, world.container("web"), 2)]
+        acts: dict[str, Callable[[Router], object]] = {
+            **BREAKAGES,
+            "ensure": ensure_router,
+            "plug in": lambda router: ensure_plugs(router, plugs),
+            "unplug": lambda _: unplug(plugs),
+            "remove": remove_router,
+        }
+        for act in road:
+            # What is not there cannot be broken, nor can anybody plug into it.
+            with contextlib.suppress(subprocess.CalledProcessError, OrchestraError):
+                acts[act](router)
+        ensure_router(router)
+        ensure_plugs(router, plugs)
+        set_publications(router, [published(router, plugs[0], 8080, 80)])
+        assert alive(router)
+        world.call(None, ("127.0.0.1", 8080), world.listen(plugs[0].net_pin, "0.0.0.0", 80))
+        remove_router(router)
+        run("nft", "-f", "-", feed="table inet later\ndelete table inet later")
 
 
 @pytest.mark.parametrize("broken", ["port", "interface", "address", "down", "route", "out of the bridge"])
