@@ -137,7 +137,12 @@ class Places:
 
     def cgroup(self, container: str) -> str:
         """Below the root of each hierarchy."""
-        return f"orchestra/{self.name}-{self.scope}/{container}"
+        return f"{self.cgroups}/{container}"
+
+    @property
+    def cgroups(self) -> str:
+        """The parent of the containers' cgroups."""
+        return f"orchestra/{self.name}-{self.scope}"
 
     def network_id(self, network: str) -> str:
         """Ten hex digits; `orc<id>` is the host's end of the uplink, `orchestra-<id>` the nft table."""

@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from ..keeper.start import ensure_keeper
 from ..places import Places
+from ..runtime import cgroups
 from ..stack.model import Service
 from ..wire.frames import Message
 from . import adopt, wiring
@@ -111,7 +112,7 @@ class Supervisor:
         self.world.ring()
 
     async def _quit(self) -> None:
-        """The stack is gone: nothing of it stays on disk, keeper and supervisor end."""
+        """The stack is gone: nothing of it stays in the kernel or on disk, keeper and supervisor end."""
         await anyio.to_thread.run_sync(self.world.journal.flush)
         await self.link.request({"do": "quit"})
         await anyio.to_thread.run_sync(_remove_traces, self.places)
@@ -155,6 +156,7 @@ class Supervisor:
 def _remove_traces(places: Places) -> None:
     import shutil
 
+    cgroups.driver().remove(places.cgroups)
     for folder in (f"{places.data}/roots", f"{places.data}/logs", f"{places.data}/anonymous", f"{places.run}/files"):
         shutil.rmtree(folder, ignore_errors=True)
     for file in (places.wanted, places.api_socket):
