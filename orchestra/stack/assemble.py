@@ -35,20 +35,21 @@ class Assembly:
     unset: Callable[[str], None]  # hears of each variable that has neither value nor default
     read_text: Callable[[str], str]
     spell: Callable[[str], str]  # a path as messages show it
+    problems: list[Problem]  # what is wrong so far, and does not keep the rest from being read
     trail: tuple[str, ...] = ()  # files on the way to this one, by include
 
 
-def documents(sources: list[Source]) -> list[Node]:
-    """Every document of every file, in order; all unreadable files are told of at once."""
-    problems: list[Problem] = []
+def documents(sources: list[Source], problems: list[Problem]) -> list[Node]:
+    """Every document of every file, in order; every file that is no YAML is told of."""
     found: list[Node] = []
+    unreadable: list[Problem] = []
     for source in sources:
         try:
-            found.extend(_top(node) for node in read(source.text, source.name))
+            found.extend(_top(node) for node in read(source.text, source.name, problems))
         except Problems as wrong:
-            problems.extend(wrong.problems)
-    if problems:
-        raise Problems(problems)
+            unreadable.extend(wrong.problems)
+    if unreadable:
+        raise Problems([*problems, *unreadable])
     if not found:
         raise refuse("the file is empty (it needs at least: services:)", Mark(sources[0].name, 1, 1))
     return found
@@ -78,14 +79,11 @@ def assemble(found: list[Node], assembly: Assembly) -> Node:
 
 def filled(found: list[Node], assembly: Assembly) -> list[Node]:
     """Documents with their variables filled in; every bad template is told of."""
-    problems: list[Problem] = []
     trees = []
     for node in found:
         tree, wrong = interpolate(node, assembly.variables, assembly.unset)
         trees.append(tree)
-        problems.extend(wrong)
-    if problems:
-        raise Problems(problems)
+        assembly.problems.extend(wrong)
     return trees
 
 

@@ -65,7 +65,7 @@ class _Resolver:
     def _read(self, target: str, extends: Node, path: Path) -> Node:
         with reading(self._assembly.spell(target), extends.mark, path):
             text = self._assembly.read_text(target)
-        found = filled(documents([Text(self._assembly.spell(target), text)]), self._assembly)
+        found = filled(documents([Text(self._assembly.spell(target), text)], self._assembly.problems), self._assembly)
         merged = found[0]
         for later in found[1:]:
             merged = merge(merged, later)

@@ -47,7 +47,7 @@ def _project(entry: Node, assembly: Assembly, path: Path) -> Node:
     for file in files:
         with reading(assembly.spell(file), entry.mark, path):
             texts.append(Source(assembly.spell(file), assembly.read_text(file)))
-    return _with_own_variables(rebased_project(assemble(documents(texts), inner), folder), own, inner)
+    return _with_own_variables(rebased_project(assemble(documents(texts, inner.problems), inner), folder), own, inner)
 
 
 def _texts(node: Node | None, entry: Node, path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from orchestra.stack.compose import model_of
 from orchestra.stack.files import Found, Loaded, Request
 from orchestra.stack.graph import cycle_problems
 from orchestra.stack.interpolate import Asked, names
+from orchestra.stack.nodes import Node
 from orchestra.stack.parse import parse
 from orchestra.stack.problems import Problem, Problems, did_you_mean
 from orchestra.stack.schema import check
@@ -42,7 +43,8 @@ def load(request: Request, found: Found) -> Loaded:
 
 def modelled_of(request: Request, found: Found) -> Modelled:
     """The model as far as it can be made; the problems are in the report of its scope."""
-    trees = documents([Source(name, text) for name, text in files.sources(found, request)])
+    problems: list[Problem] = []
+    trees = documents([Source(name, text) for name, text in files.sources(found, request)], problems)
     project = files.project_name(request, found, trees)
     variables = {**found.variables, "COMPOSE_PROJECT_NAME": project}
     unset: dict[str, None] = {}
@@ -52,10 +54,12 @@ def modelled_of(request: Request, found: Found) -> Modelled:
         unset=lambda name: unset.setdefault(name),
         read_text=files.read_text,
         spell=lambda path: files.shortened(path, request.cwd),
+        problems=problems,
         trail=found.files,
     )
-    root = assemble(trees, assembly)
-    report = Report(root, warnings=list(found.warnings))
+    root = _assembled(trees, assembly)
+    silenced = {problem.path for problem in problems if problem.path}
+    report = Report(root, problems, list(found.warnings), silenced)
     for name in unset:
         report.warn(f"the variable {name} is not set; it is taken to be empty")
     scope = Scope(report, found.directory, variables.get("HOME", "/"), variables, files.read_text)
@@ -69,6 +73,14 @@ def modelled_of(request: Request, found: Found) -> Modelled:
     report.problems.extend(cycle_problems(model, root))
     asked = {name: how for tree in trees for name, how in names(tree).items()}
     return Modelled(model, disabled, scope, asked)
+
+
+def _assembled(trees: list[Node], assembly: Assembly) -> Node:
+    """What ends the reading is told together with what was found before."""
+    try:
+        return assemble(trees, assembly)
+    except Problems as wrong:
+        raise Problems([*assembly.problems, *wrong.problems]) from None
 
 
 def _named_exist(request: Request, model: dict[str, Any], disabled: frozenset[str], scope: Scope) -> None:

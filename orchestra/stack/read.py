@@ -25,8 +25,12 @@ _CORE = "tag:yaml.org,2002:"
 _MERGE = "<<"
 
 
-def read(text: str, file: str) -> list[Node]:
-    """Every document of a file, empty ones left out."""
+def read(text: str, file: str, found: list[Problem] | None = None) -> list[Node]:
+    """Every document of a file, empty ones left out.
+
+    What can be read past (a key that is there twice) goes to `found`, so that more can be told in one go; the rest,
+    and without `found` everything, is raised.
+    """
     if len(text) > MAX_BYTES:
         raise refuse(f"the file is larger than {MAX_BYTES >> 20} MiB", Mark(file, 1, 1))
     reader = _Reader(text, file)
@@ -34,8 +38,10 @@ def read(text: str, file: str) -> list[Node]:
         documents = reader.documents()
     except yaml.YAMLError as error:
         raise reader.syntax(error) from None
-    if reader.problems:
+    if reader.problems and found is None:
         raise Problems(reader.problems)
+    if found is not None:
+        found.extend(reader.problems)
     return documents
 
 
@@ -45,7 +51,6 @@ class _Reader:
         self.problems: list[Problem] = []
         self._text = text
         self._anchors: dict[str, Node | None] = {}
-        self._nodes = 0
 
     def documents(self) -> list[Node]:
         self._parser = _PARSER(self._text)
@@ -56,7 +61,6 @@ class _Reader:
                 return found
             if isinstance(event, yaml.DocumentStartEvent):
                 self._anchors = {}
-                self._nodes = 0
                 node = self._node(self._parser.get_event(), 1)
                 if node.value is not None:
                     found.append(node)
@@ -140,6 +144,8 @@ class _Reader:
             child = self._node(self._parser.get_event(), depth + 1)
             if merging:
                 merged.extend(self._merge_sources(child, at))
+            elif key is None:
+                continue
             elif key in entries:
                 first = node.keys[key]
                 self.problems.append(
@@ -169,14 +175,13 @@ class _Reader:
                     node.value[key] = child
                     node.keys[key] = source.keys[key]
 
-    def _key(self, event: Any, at: Mark, depth: int) -> str:
+    def _key(self, event: Any, at: Mark, depth: int) -> str | None:
         node = self._node(event, depth + 1)
         if isinstance(node.value, str):
             return node.value
-        shown = spelled(node.value) if not isinstance(node.value, list | dict) else "a list or mapping"
-        what = "empty" if shown == "" else shown
-        self.problems.append(Problem(at, (), f"key {what} is not a string (write it in quotes)"))
-        return f"{shown} at {at.line}:{at.column}"
+        shown = "this" if isinstance(node.value, list | dict) else spelled(node.value) or "nothing"
+        self.problems.append(Problem(at, (), f"key {shown} is not a string (write it in quotes)"))
+        return None
 
     def _mark(self, event: Any) -> Mark:
         start = event.start_mark

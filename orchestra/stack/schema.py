@@ -58,7 +58,7 @@ def check(
     for error in errors:
         for path, on_key, what in _explain(error):
             (report.key_problem if on_key else report.problem)(path, what)
-    report.silenced.update(problem.path for problem in report.problems)
+    report.silenced.update(problem.path for problem in report.problems if problem.path)
     return _without(document, report.silenced)
 
 

@@ -231,3 +231,22 @@ def test_naming_an_unknown_service_is_told(wrong: Wrong) -> None:
     assert wrong("services: {web: {rootfs: host}}", services=("wbe",)) == [
         "there is no service 'wbe' (did you mean 'web'?)"
     ]
+
+
+def test_a_bad_template_and_a_double_key_hide_nothing_else(wrong: Wrong) -> None:
+    """What can be read past is read past."""
+    text = """\
+services:
+  a:
+    rootfs: host
+    rootfs: host
+    ports: ["${PORT:?say which}:80", "80x"]
+    1: 2
+    usr: x
+"""
+    lines = wrong(text)
+    assert [line.partition(": ")[0] for line in lines] == [
+        f"stack.yml:{place}" for place in ("4:5", "5:13", "5:38", "6:5", "7:5")
+    ]
+    assert "there twice" in lines[0]
+    assert "PORT is not set: say which" in lines[1]
