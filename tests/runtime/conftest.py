@@ -28,6 +28,10 @@ _SLOTS = itertools.count(os.getpid() % 997 * 8)
 DEADLINE = 20.0
 
 
+def words(text: str) -> list[str]:
+    return text.split()
+
+
 def in_child(work: Callable[[], T]) -> T:
     """Run in a forked, single-threaded child, as the keeper does; its exception is raised here."""
     back, out = os.pipe()
