@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from orchestra.client import Connection, NotRunning
+from orchestra.errors import OrchestraError
 from orchestra.places import Places
 
 from . import warm
@@ -37,7 +38,12 @@ def start(places: Places) -> Connection:
     from orchestra.keeper.start import ensure_keeper
 
     ensure_keeper(places)
-    return Connection(places, PATIENCE)
+    try:
+        return Connection(places, PATIENCE)
+    except NotRunning:
+        raise OrchestraError(
+            f"the supervisor of stack {places.name} does not answer", f"read {places.own_log}"
+        ) from None
 
 
 def orphaned(places: Places) -> bool:

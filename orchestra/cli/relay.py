@@ -1,5 +1,8 @@
 """Copying between the caller and a process in a container until that process has ended.
 
+Note [Why a run's terminal is read from its log]: the keeper reads the terminal of a container, so whoever else reads
+the same master gets only what falls from the table. The processes of `exec` have no log; their master is ours alone.
+
 Note [Why the way in has a buffer]: a process that does not read its input must not keep us from reading its output,
 so what it has not taken yet waits here and only then is more read from the caller.
 """
@@ -14,6 +17,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from orchestra.client import Connection
+from orchestra.logs.follow import Follower
+from orchestra.logs.reader import Cursor
 
 from .listen import receive, trouble
 from .progress import Progress
@@ -35,7 +40,9 @@ class Relay:
         stdin: bool,
         started: Started | None = None,
         show: Progress = SILENT,
+        logs: Callable[[str], str] | None = None,
     ) -> None:
+        """`logs` gives the log's directory of the container that a `run` starts."""
         self._connection = connection
         self._outputs: dict[int, int] = {}  # from the container -> ours
         self._input: int | None = None  # into the container
@@ -43,6 +50,8 @@ class Relay:
         self._pending = b""
         self._started = started
         self._show = show
+        self._logs = logs
+        self._log: Follower | None = None
         self._tty = bool(request["tty"])
         if self._tty:
             self._number = connection.send(request)
@@ -70,11 +79,15 @@ class Relay:
             self._close_input()
         return number
 
-    def _take_terminal(self, undo: ExitStack) -> None:
+    def _take_terminal(self, answer: dict[str, Any], undo: ExitStack) -> None:
         """The container's terminal has arrived: join it with the caller's."""
         master = self._connection.descriptors.pop()
         caller = sys.stdin.fileno()
-        self._outputs = {master: sys.stdout.fileno()}
+        if self._logs is None:
+            self._outputs = {master: sys.stdout.fileno()}
+        else:
+            self._log = undo.enter_context(Follower())
+            self._log.add("", Cursor(self._logs(answer["name"])))
         self._input = master
         os.set_blocking(master, False)
         undo.enter_context(raw(caller))
@@ -86,7 +99,11 @@ class Relay:
             if self._source is not None and self._input is not None and not self._pending:
                 watched.append(self._source)
             writable = [self._input] if self._pending and self._input is not None else []
-            ready, taking, _ = select.select(watched, writable, [])
+            if self._log is not None:
+                watched += [self._log] if self._log.fileno() >= 0 else []
+                self._show_log(self._log)
+            patience = self._log.patience() if self._log is not None else None
+            ready, taking, _ = select.select(watched, writable, [], patience)
             for source in [each for each in self._outputs if each in ready]:
                 self._carry(source)
             if self._source in ready:
@@ -108,7 +125,7 @@ class Relay:
     def _begin(self, answer: dict[str, Any], undo: ExitStack) -> None:
         self._show = SILENT  # from here on the process has the word
         if self._tty:
-            self._take_terminal(undo)
+            self._take_terminal(answer, undo)
         if self._started is not None:
             self._started(answer)
 
@@ -126,6 +143,10 @@ class Relay:
                 os.close(source)
             return
         write_all(self._outputs[source], data)
+
+    def _show_log(self, log: Follower) -> None:
+        for _, block in log.pull():
+            write_all(sys.stdout.fileno(), block.data)
 
     def _read_input(self) -> None:
         assert self._source is not None
@@ -151,6 +172,8 @@ class Relay:
 
     def _drain(self) -> None:
         """What the process wrote before it ended may still be on its way; others may hold the pipes open for ever."""
+        if self._log is not None:
+            self._show_log(self._log)
         while self._outputs:
             ready = select.select(list(self._outputs), [], [], LAST_WORDS)[0]
             if not ready:

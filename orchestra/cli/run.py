@@ -76,7 +76,7 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
         # What it depends on is told line by line: the screen belongs to the command.
         show = progress("quiet" if options["quiet"] else "plain", "run", "running")
         started = functools.partial(forward, connection)
-        return Relay(connection, request, options["stdin"], started, show).run()
+        return Relay(connection, request, options["stdin"], started, show, places.logs).run()
 
 
 def wishes(asked: Asked, options: dict[str, Any]) -> dict[str, Any]:
