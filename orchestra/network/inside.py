@@ -34,6 +34,11 @@ _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 
 def on_own_thread(work: Callable[[], Result]) -> Result:
     """The work's result, or what it raised, from a thread that lives for this work only."""
+    return begin(work)()
+
+
+def begin(work: Callable[[], Result]) -> Callable[[], Result]:
+    """Start the work on its own thread; what comes back waits for it and gives its result, or raises."""
     results: list[Result] = []
     failures: list[BaseException] = []
 
@@ -45,27 +50,33 @@ def on_own_thread(work: Callable[[], Result]) -> Result:
 
     thread = threading.Thread(target=run, name="netns", daemon=True)
     thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]
+
+    def end() -> Result:
+        thread.join()
+        if failures:
+            raise failures[0]
+        return results[0]
+
+    return end
 
 
 def enter(pin: str) -> None:
     """Move this thread (which must be one of `on_own_thread`) into the pinned namespace."""
-    fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _call(pin, _libc.setns, fd, _CLONE_NEWNET)
-    finally:
-        os.close(fd)
+        fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _call(pin, _libc.setns, fd, _CLONE_NEWNET)
+        finally:
+            os.close(fd)
+    except OSError as refusal:
+        raise OrchestraError(f"cannot enter the network namespace {pin}: {refusal.strerror}") from refusal
 
 
 def inside(pin: str, work: Callable[[], Result]) -> Result:
+    """Do the work in the pinned namespace; this thread stays where it is."""
+
     def entered() -> Result:
-        try:
-            enter(pin)
-        except OSError as refusal:
-            raise OrchestraError(f"cannot enter the network namespace {pin}: {refusal.strerror}") from refusal
+        enter(pin)
         return work()
 
     return on_own_thread(entered)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from orchestra.errors import OrchestraError
 from orchestra.network import conntrack, firewall, foreign, links, nft
-from orchestra.network.inside import inside, is_pinned, pin_new_namespace, unpin
+from orchestra.network.inside import begin, inside, is_pinned, pin_new_namespace, unpin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestra.network.netlink import Channel
     from orchestra.plan.wiring import Publication, Router, Uplink
 
 BRIDGE = "br0"
@@ -37,6 +38,13 @@ _ROUTER_SETTINGS = {
     "net/bridge/bridge-nf-call-iptables": "0",
     "net/bridge/bridge-nf-call-ip6tables": "0",
     "net/bridge/bridge-nf-call-arptables": "0",
+}
+
+_HOST_END_SETTINGS = {
+    "net/ipv6/conf/LINK/disable_ipv6": "1",
+    "net/ipv4/conf/LINK/route_localnet": "1",  # 127.0.0.1:8080 leads out of it; `early` keeps others from coming in
+    "net/ipv4/conf/LINK/accept_redirects": "0",
+    "net/ipv4/conf/LINK/forwarding": "1",
 }
 
 
@@ -73,22 +81,10 @@ def _ensure_bridge(router: Router) -> None:
 def _ensure_uplink(router: Router, uplink: Uplink) -> None:
     with links.rtnetlink() as channel:
         if not _is_whole(router, uplink):
-            channel.perform([links.delete_link(uplink.link)])
-            inside(router.pin, lambda: _delete_inside(_UPLINK_INSIDE))
-            pin = os.open(router.pin, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                peer = [("IFLA_IFNAME", _UPLINK_INSIDE), ("IFLA_NET_NS_FD", pin)]
-                channel.perform([links.new_veth(uplink.link, peer)])
-            finally:
-                os.close(pin)
-        for setting, value in {
-            f"net/ipv6/conf/{uplink.link}/disable_ipv6": "1",
-            f"net/ipv4/conf/{uplink.link}/route_localnet": "1",
-            f"net/ipv4/conf/{uplink.link}/accept_redirects": "0",
-            f"net/ipv4/conf/{uplink.link}/forwarding": "1",
-        }.items():
+            _make_uplink(channel, router, uplink)
+        for setting, value in _HOST_END_SETTINGS.items():
             with contextlib.suppress(FileNotFoundError):
-                _set(setting, value)
+                _set(setting.replace("LINK", uplink.link), value)
         inside(router.pin, lambda: _wire_inside(router, uplink))
         index = _index(uplink.link, router)
         channel.perform(
@@ -98,6 +94,16 @@ def _ensure_uplink(router: Router, uplink: Uplink) -> None:
                 links.route(router.subnet, index, uplink.link, uplink.router_address),
             ]
         )
+
+
+def _make_uplink(channel: Channel, router: Router, uplink: Uplink) -> None:
+    channel.perform([links.delete_link(uplink.link)])
+    inside(router.pin, lambda: _delete_link(_UPLINK_INSIDE))
+    pin = os.open(router.pin, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        channel.perform([links.new_veth(uplink.link, [("IFLA_IFNAME", _UPLINK_INSIDE), ("IFLA_NET_NS_FD", pin)])])
+    finally:
+        os.close(pin)
 
 
 def _is_whole(router: Router, uplink: Uplink) -> bool:
@@ -127,7 +133,7 @@ def _wire_inside(router: Router, uplink: Uplink) -> None:
         )
 
 
-def _delete_inside(name: str) -> None:
+def _delete_link(name: str) -> None:
     with links.rtnetlink() as channel:
         channel.perform([links.delete_link(name)])
 
@@ -155,13 +161,16 @@ def remove_router(router: Router) -> None:
 
 
 def remove_host_side(router_id: str, link: str) -> None:
-    with links.rtnetlink() as channel:
-        channel.perform([links.delete_link(link)])
-    with nft.nfnetlink() as channel:
-        foreign.remove_forward_accept(channel, router_id)
-        table = firewall.table_of(router_id)
-        if nft.has_table(channel, table):
-            nft.commit(channel, [nft.delete_table(table)])
+    # Side by side: the kernel lets its readers finish (RCU) for both, 20 and 12 ms, and can do so at the same time.
+    link_is_gone = begin(lambda: _delete_link(link))
+    try:
+        with nft.nfnetlink() as channel:
+            foreign.remove_forward_accept(channel, router_id)
+            table = firewall.table_of(router_id)
+            if nft.has_table(channel, table):
+                nft.commit(channel, [nft.delete_table(table)])
+    finally:
+        link_is_gone()
 
 
 def alive(router: Router) -> bool:

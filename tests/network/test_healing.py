@@ -18,7 +18,7 @@ from network_world import MACHINE, NEIGHBOUR, World, links_inside, plug_of, publ
 from orchestra.errors import OrchestraError
 from orchestra.network.inside import inside, is_pinned, unpin
 from orchestra.network.leftovers import host_subnets, leftovers, remove_leftover
-from orchestra.network.plugs import ensure_plugs, unplug
+from orchestra.network.plugs import ensure_loopback, ensure_plugs, unplug
 from orchestra.network.routers import alive, ensure_router, remove_router, set_publications
 from orchestra.plan.wiring import Router
 
@@ -261,6 +261,10 @@ def test_a_missing_container_is_named(world: World) -> None:
     plug = plug_of(router, world.container("gone"), 2)
     with pytest.raises(OrchestraError, match="cannot plug in absent"):
         ensure_plugs(router, [replace(plug, container="absent", net_pin=plug.net_pin + "-absent")])
+    with pytest.raises(OrchestraError, match="make the link"):
+        ensure_plugs(router, [replace(plug, net_pin=__file__)])
+    with pytest.raises(OrchestraError, match="cannot enter the network namespace"):
+        ensure_loopback([__file__])
 
 
 def test_threads_make_networks_side_by_side(world: World) -> None:
