@@ -142,7 +142,6 @@ def keep(
     caretaker = Caretaker(loop, places, command or default, environment(places), supervisor)
     keeper = Keeper(places, loop, engine or Engine(), caretaker)
     _hear_signals(loop, keeper.reap)
-    gc.collect()
     gc.freeze()  # children share these pages for longer when the collector leaves them alone
     keeper.serve()
     return 0
