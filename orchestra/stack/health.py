@@ -73,13 +73,20 @@ def _http(text: str) -> HttpProbe | None:
     authority, slash, path = text.removeprefix("http://").partition("/")
     host, _colon, port = authority.rpartition(":") if ":" in authority else (authority, "", "80")
     number = _port(port)
-    return None if number is None or any(c <= " " for c in text) else HttpProbe(host, number, slash + path or "/")
+    return (
+        None if number is None or any(c <= " " for c in text) else HttpProbe(_bare(host), number, slash + path or "/")
+    )
 
 
 def _tcp(text: str) -> TcpProbe | None:
     host, _, port = text.rpartition(":")
     number = _port(port)
-    return None if number is None else TcpProbe(host, number)
+    return None if number is None else TcpProbe(_bare(host), number)
+
+
+def _bare(host: str) -> str:
+    """An IPv6 address without its brackets."""
+    return host.removeprefix("[").removesuffix("]")
 
 
 def _port(text: str) -> int | None:

@@ -29,9 +29,7 @@ def merge(base: Node, over: Node, path: Path = ()) -> Node:
         return _mappings(base, over, path)
     if isinstance(base.value, list) and isinstance(over.value, list):
         return _lists(base, over, path)
-    if base.value is not None and isinstance(base.value, dict | list) != isinstance(over.value, dict | list):
-        raise refuse(f"this {_kind(over)} cannot go over the {_kind(base)} in {base.mark}", over.mark, path)
-    if isinstance(base.value, dict) != isinstance(over.value, dict) and base.value is not None:
+    if base.value is not None and _kind(base) != _kind(over):
         raise refuse(f"this {_kind(over)} cannot go over the {_kind(base)} in {base.mark}", over.mark, path)
     return settle(over)
 
@@ -88,7 +86,7 @@ def _named(entry: Callable[[Node], Node]) -> Rule:
     """Lists of names and mappings by name become one mapping."""
 
     def rule(base: Node, over: Node, path: Path) -> Node:
-        return _plain(names_as_mapping(base, entry), names_as_mapping(over, entry), path)
+        return _plain(_names_as_mapping(base, entry), _names_as_mapping(over, entry), path)
 
     return rule
 
@@ -103,15 +101,14 @@ def as_mapping(node: Node) -> Node:
     """`[A=1, B]` as `{A: 1, B: null}`; anything else as it is."""
     if not isinstance(node.value, list) or not all(isinstance(child.value, str) for child in node.value):
         return node
-    entries, keys = dict[str, Node](), dict[str, object]()
+    entries: dict[str, Node] = {}
     for child in node.value:
         key, sign, value = str(child.value).partition("=")
         entries[key] = Node(value if sign else None, child.mark, child.tag)
-        keys[key] = child.mark
     return Node(entries, node.mark, node.tag, {key: child.mark for key, child in entries.items()})
 
 
-def names_as_mapping(node: Node, entry: Callable[[Node], Node]) -> Node:
+def _names_as_mapping(node: Node, entry: Callable[[Node], Node]) -> Node:
     """`[a, b]` as a mapping of what each name alone stands for; anything else as it is."""
     if not isinstance(node.value, list) or not all(isinstance(child.value, str) for child in node.value):
         return node
@@ -167,10 +164,6 @@ def _logging(base: Node, over: Node, path: Path) -> Node:
     drivers = [side.get("driver") for side in (base, over)]
     if drivers[0] and drivers[1] and drivers[0].value != drivers[1].value:
         return settle(over)
-    return _plain(base, over, path)
-
-
-def _ulimit(base: Node, over: Node, path: Path) -> Node:
     return _plain(base, over, path)
 
 
@@ -230,7 +223,7 @@ def _rule(path: Path) -> Rule | None:
         return None
     section, inner = path[0], tuple(str(step) for step in path[2:])
     if section == "services":
-        return _ulimit if inner[:1] == ("ulimits",) and len(inner) == 2 else _SERVICE_RULES.get(inner)
+        return _plain if inner[:1] == ("ulimits",) and len(inner) == 2 else _SERVICE_RULES.get(inner)
     if section == "networks" and inner == ("ipam", "config"):
         return _subnets
     if section in ("networks", "volumes", "secrets", "configs") and inner == ("labels",):

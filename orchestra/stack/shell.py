@@ -8,7 +8,7 @@ _ENDS = ";&|<>"
 def split(text: str) -> tuple[list[str], str]:
     """The words, and what is left behind the first unquoted `;`, `&`, `|`, `<` or `>` (nothing runs it).
 
-    Raises ValueError when a quote is not closed.
+    Raises ValueError when a quote is not closed, or a parenthesis has none.
     """
     words: list[str] = []
     current, started, quote, escaped, backquoted, depth = "", False, "", False, False, 0
@@ -34,7 +34,11 @@ def split(text: str) -> tuple[list[str], str]:
             if current or started:
                 words.append(current)
             current, started = "", False
+        elif letter in "()":
+            raise ValueError(f"{letter} outside of quotes")
         elif letter in _ENDS:
+            if letter == ">" and current[:1].isdigit():
+                current, started = "", False  # the 2 of 2> is no word
             return ([*words, current] if current or started else words), text[index:]
         else:
             current, started = current + letter, True

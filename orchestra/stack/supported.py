@@ -161,8 +161,6 @@ def _ports(service: dict[str, Any], path: Path, scope: Scope) -> None:
     for index, port in enumerate(service.get("ports", ())):
         if port["protocol"] == "sctp":
             scope.report.problem((*path, "ports", index), "sctp is not supported yet (expected tcp or udp)")
-        if ":" in port.get("host_ip", "") and port["host_ip"] not in ("::", "::1"):
-            continue
 
 
 def _network(network: dict[str, Any], path: Path, scope: Scope) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(?:i?b)?\Z", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,19})?)\s*(?:([kmgtp])(?:i?b)?|b)?\Z", re.IGNORECASE)
 _SCALE = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
 _NANOSECONDS = {
@@ -30,10 +30,10 @@ def size(value: object) -> int | None:
     if isinstance(value, int | float):
         return int(value) if 0 <= value < 2**63 and int(value) == value else None
     match = _SIZE.match(value.strip())
-    if not match or (match[2] == "" and match[0][-2:].lower() == "ib"):
+    if not match:
         return None
-    found = int(float(match[1]) * (1 << _SCALE[match[2].lower()])) if "." in match[1] else int(match[1])
-    found = found if "." in match[1] else found << _SCALE[match[2].lower()]
+    shift = _SCALE[(match[2] or "").lower()]
+    found = int(float(match[1]) * (1 << shift)) if "." in match[1] else int(match[1]) << shift
     return found if found < 2**63 else None
 
 
