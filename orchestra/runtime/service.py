@@ -8,6 +8,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import resource
 import signal
 import stat
 from collections.abc import Sequence
@@ -94,11 +95,38 @@ def become(process: Process, filters: Sequence[bytes]) -> identity.Identity:
         _change_directory(process["cwd"])
     os.umask(process["user"].get("umask", 0o022))
     s.prctl(s.PR_SET_DUMPABLE, 0)  # a change of user would have switched it on again under fs.suid_dumpable
+    limit_open_files(process)
     if process["noNewPrivileges"]:
         with step("seccomp"):
             s.prctl(s.PR_SET_NO_NEW_PRIVS, 1)
             load(filters)
     return who
+
+
+def limit_open_files(process: Process) -> None:
+    """Late: what is open while a container is made may have higher numbers. Never above what orchestra itself has."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for limit in process["rlimits"]:
+        if limit["type"] != "RLIMIT_NOFILE":
+            continue
+        soft, hard = infinite(limit["soft"]), infinite(limit["hard"])
+        if _more(hard, allowed):
+            hard, soft = allowed, allowed if _more(soft, allowed) else soft
+        with step("rlimit", f"cannot set RLIMIT_NOFILE to {soft}:{hard}"):
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            except ValueError as error:  # soft above hard
+                raise OSError(errno.EINVAL, str(error)) from error
+
+
+def infinite(value: int) -> int:
+    return resource.RLIM_INFINITY if value < 0 or value >= 1 << 63 else value
+
+
+def _more(one: int, other: int) -> bool:
+    if other == resource.RLIM_INFINITY:
+        return False
+    return one == resource.RLIM_INFINITY or one > other
 
 
 def load(filters: Sequence[bytes]) -> None:

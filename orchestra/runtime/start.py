@@ -97,13 +97,13 @@ class _Start:
 
 
 def set_rlimits(pid: int, process: Process) -> None:
+    """All but the number of open files, which the process sets itself: see `service.limit_open_files`."""
     for limit in process["rlimits"]:
         with step("rlimit", limit["type"]):
             kind = getattr(resource, limit["type"], -1)
-            soft, hard = _infinite(limit["soft"]), _infinite(limit["hard"])
-            allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-            if kind == resource.RLIMIT_NOFILE and _more(hard, allowed):
-                hard, soft = allowed, allowed if _more(soft, allowed) else soft
+            if kind == resource.RLIMIT_NOFILE:
+                continue
+            soft, hard = service.infinite(limit["soft"]), service.infinite(limit["hard"])
             try:
                 resource.prlimit(pid, kind, (soft, hard))
             except ValueError as error:  # of a kind that there is not, or soft above hard
@@ -118,16 +118,6 @@ def set_oom_score(pid: int | str, process: Process) -> None:
         except PermissionError:
             if score:  # 0 asks for nothing: what the keeper was given, it cannot take back without SYS_RESOURCE
                 raise
-
-
-def _infinite(value: int) -> int:
-    return resource.RLIM_INFINITY if value < 0 or value >= 1 << 63 else value
-
-
-def _more(one: int, other: int) -> bool:
-    if other == resource.RLIM_INFINITY:
-        return False
-    return one == resource.RLIM_INFINITY or one > other
 
 
 def read_birth(heard: int) -> int:

@@ -5,6 +5,7 @@ Everything is decided and held, or an error says why not and nothing has changed
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,7 +17,7 @@ from ..plan.addresses import allocate, interfaces, joins_of
 from ..plan.facts import Target, Wanted
 from ..plan.subnets import choose_subnet, choose_uplink, gateway_of
 from ..plan.wiring import Publication, Router, Uplink
-from ..stack.model import Network
+from ..stack.model import FileSource, Network
 from ..state.leases import Leases, leases
 from .book import Page
 from .ports import HeldPorts
@@ -32,8 +33,9 @@ class Admitted:
     bases: Mapping[str, int]
 
 
-def admit(places: Places, page: Page, wanted: Wanted, held: HeldPorts) -> Admitted:
+def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSource], held: HeldPorts) -> Admitted:
     """What each container gets. Blocks for files and netlink. Raises OrchestraError for what does not fit."""
+    _readable(files)
     for name, target in wanted.targets.items():
         if not (target.service.command or target.service.entrypoint):
             raise OrchestraError(
@@ -57,6 +59,16 @@ def admit(places: Places, page: Page, wanted: Wanted, held: HeldPorts) -> Admitt
         {**_only(page.ports, leaving), **ports},
         {**page.bases, **bases},
     )
+
+
+def _readable(files: Mapping[str, FileSource]) -> None:
+    """`files`: "secret/NAME" and "config/NAME" -> where its bytes come from."""
+    for key, source in files.items():
+        kind, _, name = key.partition("/")
+        if source.file is not None and not os.path.isfile(source.file):
+            raise OrchestraError(
+                f"{kind} {name}: there is no file {source.file}", f"create it, or correct `file:` of {kind}s.{name}"
+            )
 
 
 def _only(held: Mapping[str, T], names: set[str]) -> dict[str, T]:

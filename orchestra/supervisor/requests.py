@@ -156,7 +156,7 @@ class Requests:
     async def _admit(self, wanted: Wanted, stack: Stack, files: dict[str, FileSource]) -> None:
         """Check that it fits, hold what it needs, write it down, and only then let the loop see it."""
         world = self._world
-        admitted = await anyio.to_thread.run_sync(admit, world.places, world.page, wanted, self._held)
+        admitted = await anyio.to_thread.run_sync(admit, world.places, world.page, wanted, files, self._held)
         world.look_for_volumes(volume.name for volume in wanted.volumes.values())
         world.change(
             stack=stack,

@@ -51,7 +51,9 @@ print(
             "cwd": os.getcwd(),
             "hostname": socket.gethostname(),
             "mounts": read("/proc/self/mountinfo").splitlines(),
-            "folders": {path: listing(path) for path in ("/", "/root", "/home", "/var", "/work", "/tmp", "/dev", "/mnt")},
+            "folders": {
+                path: listing(path) for path in ("/", "/root", "/home", "/var", "/work", "/tmp", "/dev", "/mnt")
+            },
             "shadow": read("/etc/shadow"),
             "descriptors": listing("/proc/self/fd"),
             "nofile": resource.getrlimit(resource.RLIMIT_NOFILE),

@@ -118,7 +118,9 @@ class Stage:
     def ok(self, *words: str, **more: Any) -> str:
         """What the command writes on stdout; it must succeed."""
         done = self.run(*words, **more)
-        assert done.returncode == 0, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}{self.said()}"
+        assert done.returncode == 0, (
+            f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}{self.said()}"
+        )
         return done.stdout
 
     def fails(self, *words: str, status: int | None = None, **more: Any) -> str:
@@ -214,7 +216,10 @@ class Stage:
         found = []
         for entry in filter(str.isdigit, os.listdir("/proc")):
             try:
-                environ, words = Path("/proc", entry, "environ").read_bytes(), Path("/proc", entry, "cmdline").read_bytes()
+                environ, words = (
+                    Path("/proc", entry, "environ").read_bytes(),
+                    Path("/proc", entry, "cmdline").read_bytes(),
+                )
             except OSError:
                 continue
             if self.home_folder.encode() in environ + words:

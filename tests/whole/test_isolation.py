@@ -155,7 +155,9 @@ def test_nothing_of_the_hosts_environment_gets_inside(pair: Stage, a: dict[str, 
 
 def test_the_kernels_switches_cannot_be_turned(pair: Stage) -> None:
     """/proc/sys belongs to the host."""
-    said = pair.inside("a", "echo x > /proc/sys/kernel/core_pattern; echo b > /proc/sysrq-trigger; true 2>&1", "-e", "A=1")
+    said = pair.inside(
+        "a", "echo x > /proc/sys/kernel/core_pattern; echo b > /proc/sysrq-trigger; true 2>&1", "-e", "A=1"
+    )
     assert said == ""
     assert Path("/proc/sys/kernel/core_pattern").read_text().strip() != "x"
 

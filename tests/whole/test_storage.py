@@ -1,0 +1,185 @@
+"""Where a container's files live, who owns them, and how long they stay."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .stage import Stage, idle, sh
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def furnished(shared: Stage) -> Stage:
+    """One container with every kind of mount."""
+    (shared.work / "bound").mkdir()
+    (shared.work / "bound/there").write_text("from the host")
+    (shared.work / "ro").mkdir()
+    (shared.work / "pass.txt").write_text("hunter2")
+    (shared.work / "app.conf").write_text("colour=blue")
+    os.chmod(shared.work / "pass.txt", 0o600)
+    shared.up(
+        {
+            "a": idle(
+                volumes=[
+                    "kept:/kept",
+                    "./bound:/bound",
+                    "./ro:/ro:ro",
+                    "/anonymous",
+                    {"type": "tmpfs", "target": "/quick", "tmpfs": {"size": "1m", "mode": 0o700}},
+                ],
+                tmpfs=["/scratch", "/small:size=64k,mode=1770"],
+                secrets=["pass", {"source": "pass", "target": "own", "uid": "1000", "gid": "1001", "mode": 0o440}],
+                configs=["settings", {"source": "said", "target": "/etc/said.conf", "uid": "5", "mode": 0o600}],
+            ),
+            "closed": idle(read_only=True, tmpfs=["/scratch"], volumes=["kept:/kept"]),
+            "plain": idle(user="1000:1000", secrets=["pass"], volumes=["kept:/kept"]),
+        },
+        volumes={"kept": {}},
+        secrets={"pass": {"file": "./pass.txt"}},
+        configs={"settings": {"file": "./app.conf"}, "said": {"content": "said here\n"}},
+    )
+    return shared
+
+
+def test_a_read_only_root_cannot_be_written(furnished: Stage) -> None:
+    """read_only closes the root, not the mounts on it."""
+    said = furnished.inside("closed", "touch /etc/x /x 2>&1; touch /scratch/x /kept/x && echo open")
+    assert said.count("Read-only file system") == 2
+    assert said.endswith("open")
+
+
+def test_without_read_only_the_root_is_the_containers_own(furnished: Stage) -> None:
+    """The root can be written, and the host's folders stay as they are."""
+    assert furnished.inside("a", "echo x > /etc/new && cat /etc/new") == "x"
+    assert not os.path.exists("/etc/new")
+
+
+def test_a_tmpfs_is_in_memory_and_as_large_as_asked(furnished: Stage) -> None:
+    """`tmpfs` with size and mode."""
+    assert "tmpfs" in furnished.inside("a", "grep ' /scratch ' /proc/mounts")
+    assert "No space" in furnished.inside("a", "head -c 1m /dev/zero 2>&1 > /small/x || true")
+    assert furnished.inside("a", "stat -c %a /small") == "1770"
+    assert furnished.inside("a", "stat -c %a /quick; df --output=size /quick | tail -1").split() == ["700", "1024"]
+
+
+def test_a_bind_mount_shows_the_hosts_folder(furnished: Stage) -> None:
+    """What the host writes is seen inside, and the other way round."""
+    assert furnished.inside("a", "cat /bound/there") == "from the host"
+    furnished.inside("a", "echo back > /bound/back")
+    assert (furnished.work / "bound/back").read_text() == "back\n"
+
+
+def test_files_made_in_a_bind_mount_belong_on_disk_to_the_same_user(furnished: Stage) -> None:
+    """Root inside is root on disk, and user 1000 is user 1000."""
+    furnished.inside("a", "touch /bound/r; touch /bound/u; chown 1000:1001 /bound/u")
+    root, user = (os.stat(furnished.work / "bound" / name) for name in "ru")
+    assert (root.st_uid, root.st_gid) == (0, 0)
+    assert (user.st_uid, user.st_gid) == (1000, 1001)
+
+
+def test_a_read_only_mount_cannot_be_written(furnished: Stage) -> None:
+    """`:ro` is refused even to root inside, and cannot be turned off."""
+    assert "Read-only" in furnished.inside("a", "touch /ro/x 2>&1 || true")
+    assert furnished.run("exec", "-T", "a", "sh", "-c", "mount -o remount,rw /ro").returncode != 0
+
+
+def test_files_in_a_named_volume_belong_on_disk_to_the_same_user(furnished: Stage) -> None:
+    """A volume looks on disk as if there were no user namespace."""
+    furnished.inside("a", "touch /kept/r")
+    assert os.stat(Path(furnished.home.volume("t_kept"), "r")).st_uid == 0
+
+
+def test_a_named_volume_is_shared_by_the_services_that_mount_it(furnished: Stage) -> None:
+    """Two containers with different ranges of ids see one volume with the same owners."""
+    furnished.inside("a", "echo hello > /kept/word; chown 1000:1000 /kept/word; chmod 600 /kept/word")
+    assert furnished.inside("plain", "cat /kept/word") == "hello"
+
+
+def test_a_secret_is_a_file_below_run_secrets(furnished: Stage) -> None:
+    """Readable for root by default, on a file system of its own."""
+    assert furnished.inside("a", "cat /run/secrets/pass") == "hunter2"
+    assert "tmpfs" in furnished.inside("a", "stat -f -c %T /run/secrets/pass")
+
+
+def test_a_secret_has_the_owner_and_mode_that_are_asked_for(furnished: Stage) -> None:
+    """The long form: target, uid, gid, mode."""
+    assert (
+        furnished.inside("a", "stat -c '%u %g %a' /run/secrets/own; cat /run/secrets/own") == "1000 1001 440\nhunter2"
+    )
+
+
+def test_a_config_is_a_file_where_it_is_wanted(furnished: Stage) -> None:
+    """/NAME by default; content may stand in the stack file."""
+    assert furnished.inside("a", "cat /settings") == "colour=blue"
+    assert furnished.inside("a", "cat /etc/said.conf; stat -c '%u %a' /etc/said.conf") == "said here\n5 600"
+
+
+def test_a_secret_is_not_in_the_containers_writable_layer(furnished: Stage) -> None:
+    """Nothing of a secret is kept on the host's disk."""
+    for folder, _, files in os.walk(furnished.home.stacks):
+        for file in files:
+            path = Path(folder, file)
+            assert path.is_fifo() or b"hunter2" not in path.read_bytes(), path
+
+
+def test_a_named_volume_outlives_the_stack(orchestra: Stage) -> None:
+    """`down` and `up` keep what is in a named volume."""
+    services = {"a": idle(volumes=["kept:/kept"])}
+    orchestra.up(services, volumes={"kept": {}})
+    orchestra.inside("a", "echo still here > /kept/word")
+    orchestra.ok("down")
+    orchestra.up(services, volumes={"kept": {}})
+    assert orchestra.inside("a", "cat /kept/word") == "still here"
+
+
+def test_down_with_volumes_removes_them(orchestra: Stage) -> None:
+    """`down --volumes` is the end of named volumes too."""
+    services = {"a": idle(volumes=["kept:/kept"])}
+    orchestra.up(services, volumes={"kept": {}})
+    orchestra.inside("a", "echo gone > /kept/word")
+    orchestra.ok("down", "--volumes")
+    assert not os.path.exists(orchestra.home.volume("t_kept"))
+    orchestra.up(services, volumes={"kept": {}})
+    assert orchestra.inside("a", "ls /kept") == ""
+
+
+def test_the_writable_layer_survives_a_restart_but_not_a_new_container(orchestra: Stage) -> None:
+    """A restart is a new run of the same container; --force-recreate makes another container."""
+    orchestra.up({"a": idle()})
+    orchestra.inside("a", "echo x > /var/mark")
+    orchestra.ok("restart", "a")
+    assert orchestra.inside("a", "cat /var/mark") == "x"
+    orchestra.ok("up", "-d", "--force-recreate")
+    assert orchestra.inside("a", "ls /var/mark 2>&1 || true") != "/var/mark"
+
+
+def test_a_missing_file_of_a_secret_is_told_before_anything_starts(orchestra: Stage) -> None:
+    """The error names the secret and the file."""
+    orchestra.write({"services": {"a": idle(secrets=["pass"])}, "secrets": {"pass": {"file": "./none.txt"}}})
+    said = orchestra.fails("up", "-d")
+    assert "pass" in said
+    assert "none.txt" in said
+
+
+def test_a_folder_of_the_host_can_be_the_root(orchestra: Stage) -> None:
+    """`rootfs: ./dir` is the lowest layer, and is not changed by what the container writes."""
+    root = orchestra.work / "root"
+    for folder in ("usr", "etc", "proc", "sys", "dev", "tmp"):
+        (root / folder).mkdir(parents=True)
+    for link in ("bin", "lib", "lib64"):
+        (root / link).symlink_to(f"usr/{link}")
+    orchestra.up(
+        {
+            "a": sh(
+                "echo in $(pwd) > /new; trap 'exit 0' TERM; sleep 1000 & wait",
+                rootfs="./root",
+                volumes=["/usr:/usr:ro"],
+            )
+        }
+    )
+    assert orchestra.inside("a", "cat /new") == "in /"
+    assert not (root / "new").exists()
