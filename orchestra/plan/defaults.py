@@ -46,11 +46,12 @@ MASKED_PATHS: tuple[str, ...] = (
     "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
+    "/sys/devices/system/cpu/cpu*/thermal_throttle",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
     "/sys/fs/selinux",
 )
-"""Docker's and podman's together; `thermal_throttle` of each processor comes on top, see the runtime."""
+"""Docker's and podman's together. An asterisk at the end of a part stands for every name that begins so."""
 
 READONLY_PATHS: tuple[str, ...] = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 

@@ -160,7 +160,8 @@ class V1(Driver):
             self._set("cpu", path, "cpu.cfs_quota_us", cpu["quota"])
         if pids:
             self._set("pids", path, "pids.max", _or_max(pids["limit"]))
-        if "cpuset" in self.roots:
+        if "cpuset" in self.roots or "cpus" in cpu:
+            self._file("cpuset", path, "cpuset.cpus")
             self._cpuset(path, cpu.get("cpus", ""))
         if "devices" in self.roots:
             self._set("devices", path, "devices.deny", "a")

@@ -4,8 +4,10 @@ without SYS_ADMIN nobody inside takes them off.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator, Sequence
 
 from . import syscalls as s
 from .failure import StartError, step
@@ -29,7 +31,7 @@ def make_readonly(root: int, paths: list[str]) -> None:
 def hide(root: int, paths: list[str]) -> None:
     """Files under /dev/null, folders under an empty read-only tmpfs, one for all of them."""
     empty = -1
-    for path in paths:
+    for path in expand(root, paths):
         with step("mask", path):
             try:
                 place = resolve(root, path)
@@ -46,6 +48,21 @@ def hide(root: int, paths: list[str]) -> None:
             os.close(place)
     if empty >= 0:
         os.close(empty)
+
+
+def expand(root: int, paths: Sequence[str]) -> Iterator[str]:
+    """One part of a path may end in an asterisk: cpu* is every processor's folder."""
+    for path in paths:
+        before, star, after = path.partition("*")
+        if not star:
+            yield path
+            continue
+        folder, _, prefix = before.rpartition("/")
+        with contextlib.suppress(FileNotFoundError):
+            fd = resolve(root, folder, os.O_RDONLY | os.O_DIRECTORY)
+            names = os.listdir(fd)
+            os.close(fd)
+            yield from (f"{folder}/{name}{after}" for name in sorted(names) if name.startswith(prefix))
 
 
 _SEALED = s.MOUNT_ATTR_RDONLY | s.MOUNT_ATTR_NOSUID | s.MOUNT_ATTR_NODEV | s.MOUNT_ATTR_NOEXEC

@@ -14,7 +14,7 @@ import struct
 from orchestra.wire.spec import Process, Spec
 
 from . import cgroups, enter, service, sysctls
-from .failure import StartError, step
+from .failure import StartError, sentence, step
 from .prepared import Prepared
 
 
@@ -97,17 +97,22 @@ class _Start:
 
 
 def set_rlimits(pid: int, process: Process) -> None:
-    """All but the number of open files, which the process sets itself: see `service.limit_open_files`."""
+    """The soft limits as asked for, the hard ones as high as the host has them: only SYS_RESOURCE may go beyond."""
     for limit in process["rlimits"]:
-        with step("rlimit", limit["type"]):
-            kind = getattr(resource, limit["type"], -1)
-            if kind == resource.RLIMIT_NOFILE:
-                continue
-            soft, hard = service.infinite(limit["soft"]), service.infinite(limit["hard"])
+        kind = getattr(resource, limit["type"], None)
+        soft, hard = _infinite(limit["soft"]), _infinite(limit["hard"])
+        try:
+            if kind is None:
+                raise ValueError
             try:
                 resource.prlimit(pid, kind, (soft, hard))
-            except ValueError as error:  # of a kind that there is not, or soft above hard
-                raise StartError("rlimit", errno.EINVAL, f"cannot set {limit['type']} to {soft}:{hard}") from error
+            except PermissionError:
+                resource.prlimit(pid, kind, (soft, resource.prlimit(pid, kind)[1]))
+        except ProcessLookupError as error:
+            raise StartError("rlimit", errno.ESRCH, sentence(error)) from error
+        except (OSError, ValueError) as error:
+            what = f"cannot set {limit['type']} to {limit['soft']}:{limit['hard']}"
+            raise StartError("rlimit", errno.EINVAL, what) from error
 
 
 def set_oom_score(pid: int | str, process: Process) -> None:
@@ -118,6 +123,10 @@ def set_oom_score(pid: int | str, process: Process) -> None:
         except PermissionError:
             if score:  # 0 asks for nothing: what the keeper was given, it cannot take back without SYS_RESOURCE
                 raise
+
+
+def _infinite(value: int) -> int:
+    return resource.RLIM_INFINITY if value < 0 or value >= 1 << 63 else value
 
 
 def read_birth(heard: int) -> int:

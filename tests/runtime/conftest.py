@@ -206,7 +206,7 @@ class Machine:
 
     def start(self, spec: Spec, terminal_out: socket.socket | None = None) -> Running:
         for namespace in spec["linux"]["namespaces"]:
-            if namespace["type"] == "user" and not sandbox.pinned(namespace.get("path", "")):
+            if namespace["type"] == "user" and not sandbox.pinned(namespace["path"]):
                 self.sandbox(os.path.basename(namespace["path"]).removesuffix(".user"))
         self._cgroups.add(spec["linux"]["cgroupsPath"])
         null, (back, out) = os.open("/dev/null", os.O_RDWR), os.pipe()

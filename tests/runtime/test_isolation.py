@@ -125,6 +125,21 @@ def test_pid_one_shows_nothing_of_the_keeper(machine: Machine) -> None:
     assert running.exec("sh", "-c", "readlink /proc/1/exe; cat /proc/1/maps").out.count("python") == 0
 
 
+def test_without_a_user_namespace_the_rest_still_holds(machine: Machine) -> None:
+    """`userns_mode: host`: real root, with the capabilities, the filter and the masks of any other container."""
+    kinds = [{"type": kind} for kind in ("network", "pid", "mount", "ipc", "uts", "cgroup")]
+    ended = machine.shell(
+        "cat /proc/self/uid_map; grep CapBnd /proc/self/status; echo x >/proc/sys/kernel/core_pattern;"
+        "mount -t tmpfs x /mnt; ls /home; head -c 1 /dev/zero | wc -c",
+        namespaces=kinds,
+    )
+    assert ended.out.split()[:3] == ["0", "0", "4294967295"]
+    assert int(ended.out.split()[4], 16).bit_count() == 11
+    assert "Read-only file system" in ended.out
+    assert "mount: /mnt" in ended.out
+    assert ended.out.endswith("\n1\n")
+
+
 def test_privileged_is_privileged_inside_only(machine: Machine) -> None:
     """All capabilities and no filter, but of the container's user namespace."""
     from .conftest import capabilities

@@ -151,6 +151,15 @@ def test_masked_paths_are_empty_and_stay(machine: Machine) -> None:
     assert machine.shell("cat /proc/keys; stat -c %t:%T /proc/keys").out == "1:3\n"
 
 
+def test_a_mask_may_stand_for_several(machine: Machine) -> None:
+    """As cpu* does for each processor's folder; where there is none, nothing is masked."""
+    masked = ["/etc/prot*", "/va*/log", "/nowhere/x*/y", "/proc/sys/vm/swap*"]
+    ended = machine.shell("wc -c </etc/protocols; touch /var/log/x; cat /proc/sys/vm/swappiness", maskedPaths=masked)
+    assert ended.out.startswith("0\n")
+    assert "Read-only file system" in ended.out
+    assert len(ended.out.splitlines()) == 2
+
+
 def test_read_only_paths_cannot_be_written(machine: Machine) -> None:
     """Each of them is a read-only mount."""
     mounts = machine.run("cat", "/proc/self/mountinfo").out.splitlines()

@@ -7,7 +7,6 @@ that ordinarily nothing is compiled, or even imported, here.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from collections.abc import Iterable
@@ -31,6 +30,8 @@ def ensure_filter(directory: str, profile: str, capabilities: Iterable[str], pri
         return ""
     if profile == DEFAULT and wanted == frozenset(CAPABILITIES) and os.path.exists(shipped(machine)):
         return shipped(machine)
+    import hashlib  # heavy, and of no use to the keeper, which only unpacks
+
     text = _read(profile or f"{HERE}/default.json")
     key = hashlib.blake2b(b"\0".join([MAGIC, machine.encode(), *sorted(c.encode() for c in wanted), text]))
     path = f"{directory}/{key.hexdigest()[:24]}.bpf"
