@@ -112,7 +112,7 @@ def find(request: Request) -> Found:
         directory = os.path.dirname(os.path.abspath(paths[0]))
     if directory != os.path.abspath(start) and not request.env_files:
         own = _dot_env(request, directory)
-        variables = {**(first if from_variable else {}), **own, **request.environ}
+        variables = {**own, **(first if from_variable else {}), **request.environ}
     return Found(paths, directory, variables, tuple(warnings))
 
 
@@ -202,7 +202,8 @@ def guess_name(request: Request) -> str | None:
         if files[0] == "-":
             return None
         written = [name for path in files if (name := _top_level_name(read_text(os.path.join(request.cwd, path))))]
-        folder = request.project_directory or os.path.dirname(os.path.abspath(os.path.join(request.cwd, files[0])))
+        first = os.path.dirname(os.path.abspath(os.path.join(request.cwd, files[0])))
+        folder = os.path.join(request.cwd, request.project_directory) if request.project_directory else first
         return normalised(written[-1] if written else os.path.basename(os.path.abspath(folder))) or None
     except (OSError, OrchestraError):
         return None

@@ -16,10 +16,8 @@ from orchestra.stack.files import Request, find, guess_name, load, to_json, to_y
 ONE = "services: {a: {rootfs: host, command: '${A:-none}'}}\n"
 
 
-def put(folder: Path, **files: str) -> Path:
+def put(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name.replace("_DOT_", ".")).write_text(text)
     return folder
 
 
@@ -117,6 +115,26 @@ def test_files_may_be_named_by_a_variable(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("COMPOSE_FILE=x.yml:y.yml")
     assert command(Request(cwd=str(tmp_path))) == ("y",)
     assert command(Request(cwd=str(tmp_path), environ={"ORCHESTRA_FILE": "x.yml", "COMPOSE_FILE": ""})) == ("none",)
+
+
+def test_a_file_named_by_a_variable_has_two_env_files(tmp_path: Path) -> None:
+    """That of the working folder, which named it, and for the rest that of its own folder."""
+    put(tmp_path / "sub").joinpath("x.yml").write_text("services: {a: {rootfs: host, command: '$A $B'}}")
+    (tmp_path / "sub" / ".env").write_text("A=sub\nB=sub")
+    (tmp_path / ".env").write_text("COMPOSE_FILE=sub/x.yml\nA=here")
+    assert command(Request(cwd=str(tmp_path))) == ("here", "sub")
+    assert command(Request(cwd=str(tmp_path), files=("sub/x.yml",))) == ("sub", "sub")
+
+
+def test_the_project_directory_can_be_another(tmp_path: Path) -> None:
+    """Then names, paths and `.env` are those of that folder."""
+    put(tmp_path / "sub").joinpath("x.yml").write_text("services: {a: {rootfs: ./r, command: $A}}")
+    put(tmp_path / "other").joinpath(".env").write_text("A=other")
+    request = Request(cwd=str(tmp_path), files=("sub/x.yml",), project_directory="other")
+    stack = load(request).stack
+    assert (stack.name, stack.directory) == ("other", str(tmp_path / "other"))
+    assert stack.services["a"].command == ("other",)
+    assert guess_name(request) == "other"
 
 
 @pytest.mark.parametrize("name", ["stack.yml", ".env", "e.env"])
