@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 
 from orchestra.client import NotRunning
 from orchestra.errors import OrchestraError
+from orchestra.places import Places
 
+from .dry import say
 from .guard import warn
 from .listen import listen
 from .options import Asked, project_options, services_argument, timeout_option
 from .progress import progress
-from .project import find, known
+from .project import find, known, load
 from .queue import clear_away, turn
 from .reach import connect
 
@@ -35,6 +40,8 @@ def command(
     """Stop and remove containers, networks and, if asked, volumes."""
     if rmi:
         raise OrchestraError("--rmi: images are not supported yet", "leave it out")
+    if asked.dry_run:
+        return say(asked, "stop and remove", services)
     places = find(asked)
     request = {
         "do": "down",
@@ -50,5 +57,27 @@ def command(
             listen(connection, connection.send(request), progress(asked.progress, "down", "removed"))
             clear_away(places)
     except NotRunning:
-        warn(f"no resource found to remove for stack {places.name}")
+        if not (volumes and not services and remove_volumes(asked, places)):
+            warn(f"no resource found to remove for stack {places.name}")
     return 0
+
+
+def remove_volumes(asked: Asked, places: Places) -> bool:
+    """Remove the volumes of a stack that does not run; only its file still knows them. Whether there were any."""
+    from shutil import rmtree
+
+    asked.profiles.append("*")
+    try:
+        stack = load(asked).stack
+    except OrchestraError:
+        return False
+    owned = [volume.name for volume in stack.volumes.values() if not volume.external]
+    found = {name: folder for name in owned if os.path.isdir(folder := os.path.dirname(places.home.volume(name)))}
+    if stack.name != places.name or not found:
+        return False
+    with turn(places, "down"):
+        for name, folder in found.items():
+            rmtree(folder)
+            print(f" Volume {name}  Removed", file=sys.stderr)
+        clear_away(places)
+    return True

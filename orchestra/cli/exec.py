@@ -44,6 +44,8 @@ def command(
     privileged: bool,
 ) -> int:
     """Run a command in a running container of a service; ends with the command's exit code."""
+    if asked.dry_run:
+        raise OrchestraError("exec has no --dry-run", "leave it out")
     request = {
         "do": "exec",
         "service": service,

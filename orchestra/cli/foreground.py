@@ -26,6 +26,7 @@ from .printer import Printer
 from .progress import Progress, progress
 from .queue import turn
 from .reach import PATIENCE
+from .remarks import remark
 from .up import count, reached
 
 INTERRUPTED = 130
@@ -51,6 +52,7 @@ class Foreground:
     ) -> None:
         self.connection = connection
         self.places = places
+        self.stack = stack
         self.request = request
         self.asked = asked
         self.options = options
@@ -85,6 +87,7 @@ class Foreground:
         try:
             self._wait(self.connection.send(self.request))
             lock.close()
+            remark(self.connection, self.stack, self.asked.environ)
             self.connection.send({"do": "watch"})
             end = time.monotonic() + HEALTH_PATIENCE
             while time.monotonic() < end and self._on_the_way():

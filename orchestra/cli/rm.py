@@ -8,6 +8,7 @@ import click
 
 from orchestra.client import NotRunning
 
+from .dry import say
 from .listen import listen
 from .options import Asked, project_options, services_argument
 from .progress import progress
@@ -27,6 +28,8 @@ IDLE = ("exited", "dead", "created")
 @click.pass_obj
 def command(asked: Asked, services: tuple[str, ...], force: bool, stop: bool, volumes: bool) -> int:
     """Remove stopped containers."""
+    if asked.dry_run:
+        return say(asked, "remove", services, () if stop else IDLE)
     places = find(asked)
     if not known(places):
         raise NotRunning(places.name)

@@ -57,6 +57,8 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
     for flag in ("build", "pull"):
         if options[flag]:
             raise OrchestraError(f"--{flag}: images are not supported yet", "leave it out")
+    if asked.dry_run:
+        raise OrchestraError("run has no --dry-run", "orchestra config shows what the service is")
     loaded = load(asked, (service,))
     refuse_unknown([service], loaded.stack.services)
     places = asked.home().stack(loaded.stack.name)

@@ -18,6 +18,7 @@ from .progress import progress
 from .project import load, refuse_unknown
 from .queue import turn
 from .reach import start
+from .remarks import remark
 from .steps import Goal
 
 IMAGES = "images are not supported yet"
@@ -69,7 +70,9 @@ def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> int:
     request = apply_request(asked, stack, services, options)
     if options["detach"] or options["wait"] or options["no_start"]:
         with turn(places, "up"), start(places) as connection:
-            return detached(connection, request, asked, count(stack, request), options["wait_timeout"])
+            detached(connection, request, asked, count(stack, request), options["wait_timeout"])
+            remark(connection, stack, asked.environ)
+        return 0
     from .foreground import Foreground
 
     with start(places) as connection:
@@ -152,7 +155,7 @@ def goal_of(request: dict[str, Any]) -> Goal:
 
 def detached(
     connection: Connection, request: dict[str, Any], asked: Asked, total: int, patience: float | None
-) -> int:
+) -> None:
     show = progress(asked.progress, "up", goal_of(request), total)
     try:
         listen(connection, connection.send(request), show, patience)
@@ -162,7 +165,6 @@ def detached(
         raise OrchestraError(
             f"{who} not ready after {patience:g} s", "orchestra why SERVICE tells the cause"
         ) from None
-    return 0
 
 
 def show_plan(connection: Connection, stack: Stack, options: dict[str, Any]) -> int:

@@ -54,7 +54,7 @@ class FakeSupervisor:
 
     def __init__(self, places: Places, answers: dict[str, Answer]) -> None:
         self.places = places
-        self.answers = answers
+        self.answers = {"status": status(), **answers}
         self.seen: list[Request] = []
         self.threads: list[threading.Thread] = []
 

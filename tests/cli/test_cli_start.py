@@ -19,7 +19,8 @@ from orchestra.errors import OrchestraError
 ALLOWED = {"click", "orchestra"}
 HEAVY = {
     "asyncio", "concurrent", "ctypes", "email", "http", "importlib.metadata", "jsonschema", "logging",
-    "multiprocessing", "orchestra.stack.loading", "orchestra.stack.model", "pyroute2", "subprocess", "tempfile", "urllib", "yaml",
+    "multiprocessing", "orchestra.stack.loading", "orchestra.stack.model", "pyroute2", "subprocess", "tempfile",
+    "urllib", "yaml",
 }  # fmt: skip
 
 

@@ -153,6 +153,46 @@ def test_down_shows_what_it_removes(orchestra, places):
     assert (request["volumes"], request["timeout"], request["services"]) == (True, 3.0, None)
 
 
+def test_volumes_of_a_stack_that_does_not_run_can_be_removed(orchestra, home):
+    """`down`, then `down --volumes`: only the file still knows them."""
+    with open("store.yml", "a") as file:
+        file.write("    volumes: [data:/data, other:/other]\n    profiles: [rare]\n")
+        file.write("volumes: {data: {}, other: {external: true, name: other}}\n")
+    for name in ("store_data", "other"):
+        os.makedirs(home.volume(name))
+    ran = orchestra("down", "-v", "store.yml")
+    assert (ran.status, ran.err) == (0, " Volume store_data  Removed\n")
+    assert os.listdir(f"{home.data}/volumes") == ["other"]
+    assert not os.path.exists(home.stack("store").run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["down"], "would stop and remove store-cart-1\nwould stop and remove store-web-1\n"),
+        (["stop", "cart"], "would stop store-cart-1\n"),
+        (["rm"], "would remove store-web-1\n"),
+        (["start"], "would start store-web-1\n"),
+    ],
+)
+def test_a_dry_run_changes_nothing(orchestra, places, arguments, words):
+    """It says what would be done to whom."""
+    rows = [row("cart"), row("web", state="exited", exit_code=0)]
+    with FakeSupervisor(places, {"status": status(*rows)}) as fake:
+        assert orchestra("-p", "store", *arguments, "--dry-run").out == words
+        assert orchestra("-p", "store", "--dry-run", *arguments).out == words
+    assert {request["do"] for request in fake.seen} == {"status"}
+
+
+def test_up_warns_of_orphans_and_passes_notices_on(orchestra, places, monkeypatch):
+    """COMPOSE_IGNORE_ORPHANS silences the former."""
+    answers = {"apply": lambda _, talk: talk.done(), "status": status(row("cart"), row("old"))}
+    with FakeSupervisor(places, answers):
+        assert orchestra("up", "-d", "store.yml").err.startswith("warning: store-old-1: of no service")
+        monkeypatch.setenv("COMPOSE_IGNORE_ORPHANS", "true")
+        assert orchestra("up", "-d", "store.yml").err == ""
+
+
 def test_services_are_checked_before_they_are_stopped(orchestra, places):
     """A typing mistake stops nothing."""
     answers = {"status": status(row("cart")), "stop": lambda _, talk: talk.done()}
@@ -165,7 +205,7 @@ def test_services_are_checked_before_they_are_stopped(orchestra, places):
 
 def test_commands_that_change_a_stack_queue(process, places):
     """The second one says for whom it waits, and goes on when the first has finished."""
-    answers = {"kill": lambda _, talk: talk.done()}
+    answers = {"kill": lambda _, talk: talk.done(killed=["store-cart-1"])}
     with FakeSupervisor(places, answers) as fake:
         lock = os.open(places.lock, os.O_RDWR | os.O_CREAT)
         os.write(lock, b"`orchestra up` (pid 123)")
@@ -180,7 +220,7 @@ def test_commands_that_change_a_stack_queue(process, places):
         os.close(lock)
         thread.join()
     assert ran[0].status == 0
-    assert ran[0].err == "waiting for `orchestra up` (pid 123) …\n"
+    assert ran[0].err == "waiting for `orchestra up` (pid 123) …\n Container store-cart-1  Killed\n"
     assert fake.asked("kill")[0]["signal"] == "HUP"
 
 
