@@ -59,7 +59,7 @@ def expand(root: int, paths: Sequence[str]) -> Iterator[str]:
             continue
         folder, _, prefix = before.rpartition("/")
         with contextlib.suppress(FileNotFoundError):
-            fd = resolve(root, folder, os.O_RDONLY | os.O_DIRECTORY)
+            fd = resolve(root, folder or "/", os.O_RDONLY | os.O_DIRECTORY)
             names = os.listdir(fd)
             os.close(fd)
             yield from (f"{folder}/{name}{after}" for name in sorted(names) if name.startswith(prefix))
