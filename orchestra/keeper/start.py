@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 """Seconds that a new keeper may take until it answers."""
+ANOTHER = 1.0
+"""Seconds after which one more is started, should the first have been killed; if it is only slow, one more ends at
+once."""
 
 
 def ensure_keeper(places: Places) -> None:
@@ -34,15 +37,22 @@ def ensure_keeper(places: Places) -> None:
     # What containers write while nobody else holds their FIFOs would vanish with the last of them.
     held = hold_fifos(places)
     try:
-        spawn(places)
         end = time.monotonic() + PATIENCE
-        while not answers(places):
-            if time.monotonic() > end:
-                raise OrchestraError(f"the keeper of stack {places.name} does not answer", f"read {places.own_log}")
-            time.sleep(0.002)
+        while time.monotonic() < end:
+            spawn(places)
+            if _answers_within(places, ANOTHER):
+                return
+        raise OrchestraError(f"the keeper of stack {places.name} does not answer", f"read {places.own_log}")
     finally:
         for descriptor in held:
             os.close(descriptor)
+
+
+def _answers_within(places: Places, patience: float) -> bool:
+    end = time.monotonic() + patience
+    while not (found := answers(places)) and time.monotonic() < end:
+        time.sleep(0.002)
+    return found
 
 
 def answers(places: Places) -> bool:

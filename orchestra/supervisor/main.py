@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -11,6 +12,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from ..errors import OrchestraError
 from ..keeper.start import ensure_keeper
 from ..places import Places
 from ..runtime import cgroups
@@ -90,7 +92,15 @@ class Supervisor:
                 self.link.connect()
                 return
             except OSError:
-                await anyio.to_thread.run_sync(ensure_keeper, self.places)
+                await self._start_keeper()
+
+    async def _start_keeper(self) -> None:
+        """Containers must not be left to themselves because a keeper would not start: try until one does."""
+        try:
+            await anyio.to_thread.run_sync(ensure_keeper, self.places)
+        except (OrchestraError, OSError) as error:
+            sys.stderr.write(f"supervisor: no keeper: {error}\n")
+            await anyio.sleep(1)
 
     async def _serve_keeper(self, tasks: anyio.abc.TaskGroup) -> None:
         """As long as there is a stack there is a keeper: when it goes, the next one is started and asked."""
@@ -159,6 +169,8 @@ def _remove_traces(places: Places) -> None:
     cgroups.driver().remove(places.cgroups)
     for folder in (f"{places.data}/roots", f"{places.data}/logs", f"{places.data}/anonymous", f"{places.run}/files"):
         shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # never made, or a pin of somebody else's is in there
+        os.rmdir(places.pins)
     for file in (places.wanted, places.api_socket):
         try:
             os.unlink(file)
