@@ -87,6 +87,8 @@ def _without_waiting(path: str, flags: int) -> int:
 def _decoded(content: bytes, path: str) -> str:
     if len(content) > MAX_BYTES:
         raise OrchestraError(f"{path} is larger than {MAX_BYTES >> 20} MiB")
+    if b"\0" in content:
+        raise OrchestraError(f"{path} is not text: it has a NUL byte")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

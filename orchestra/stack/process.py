@@ -70,6 +70,8 @@ def environment(service: dict[str, Any], path: Path, scope: Scope) -> dict[str, 
             continue
         found.update(_env_file(entry, (*path, "env_file", index), scope, found))
     for key, value in scope.pairs(service.get("environment"), (*path, "environment"), bare=None).items():
+        if not key or "=" in key:
+            scope.report.problem((*path, "environment", key), f"{key!r} is not a variable's name")
         found[key] = scope.variables.get(key) if value is None else value
     return found
 

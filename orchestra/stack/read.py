@@ -97,6 +97,9 @@ class _Reader:
     def _fresh(self, event: Any, mark: Mark, depth: int) -> Node:
         tag: Tag = {"!reset": "reset", "!override": "override"}.get(event.tag, "")  # type: ignore[assignment]
         if isinstance(event, yaml.ScalarEvent):
+            if "\0" in event.value:
+                # YAML can spell it ("\0"), but no argument, variable or path of Linux can hold it.
+                self.problems.append(Problem(mark, (), "a NUL byte cannot be part of anything here"))
             plain = event.implicit[0] or (tag != "" and not event.style)
             return Node(self._scalar(event, plain, mark), mark, tag)
         if isinstance(event, yaml.SequenceStartEvent):

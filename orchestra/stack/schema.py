@@ -129,8 +129,10 @@ def _unknown_keys(error: ValidationError, path: Path) -> Iterator[tuple[Path, bo
             continue
         if known:
             yield (*path, key), True, f"unknown key {key!r}{did_you_mean(key, known) or _choices(known)}"
-        else:
+        elif key:
             yield (*path, key), True, f"{key!r} is not a name (expected letters, digits, . _ and -)"
+        else:
+            yield (*path, key), True, "a key cannot be empty"
 
 
 def _choices(known: list[str]) -> str:

@@ -89,6 +89,9 @@ def _service(service: dict[str, Any], path: Path, scope: Scope) -> None:
             scope.report.warn(f"{spell((*path, key))} has no effect")
     if not any(key in service for key in ("rootfs", "image", "build", "provider")):
         scope.report.key_problem(path, "there is nothing to run from (say rootfs: host, or rootfs: ./folder)")
+    check = service.get("healthcheck", {})
+    if service.get("on_unhealthy") == "restart" and not any(key in check for key in ("test", "http", "tcp")):
+        scope.report.key_problem((*path, "on_unhealthy"), "nothing tells when it is unhealthy (add a healthcheck)")
     for index, link in enumerate(service.get("links", ())):
         other, colon, alias = link.partition(":")
         if colon and alias != other:

@@ -156,6 +156,13 @@ def test_a_folder_called_env_is_none(tmp_path: Path) -> None:
     assert command(Request(cwd=str(tmp_path))) == ("none",)
 
 
+def test_binary_files_are_refused(tmp_path: Path) -> None:
+    """Whoever names the wrong file hears of it."""
+    (tmp_path / "stack.yml").write_bytes(b"\x7fELF\0")
+    with pytest.raises(OrchestraError, match="is not text"):
+        load(Request(cwd=str(tmp_path)))
+
+
 def test_what_is_not_utf_8_is_told_with_its_line(tmp_path: Path) -> None:
     """No decoder's traceback."""
     (tmp_path / "stack.yml").write_bytes(b"a: 1\nb: \xff\n")

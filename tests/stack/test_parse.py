@@ -142,7 +142,7 @@ def field(name: str, value: object) -> tuple[str, object]:
         ("shm_size: 1g", "shm_size", 1 << 30),
         ("sysctls: [a=1]", "sysctls", {"a": "1"}),
         ("oom_score_adj: -5", "oom_score_adj", -5),
-        ("on_unhealthy: restart", "on_unhealthy", "restart"),
+        ("on_unhealthy: restart, healthcheck: {tcp: 1}", "on_unhealthy", "restart"),
         ("attach: false", "attach", False),
         ("dns: 1.1.1.1, dns_search: [x]", "dns", ("1.1.1.1",)),
     ],

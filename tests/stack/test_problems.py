@@ -108,6 +108,9 @@ CASES = {
     "env_file: nowhere.env": "does not exist",
     "networks: {default: {ipv4_address: 1.2.3}}": "is not an IPv4 address",
     "{networks: {default: {ipv4_address: 10.0.0.5}}}": "has no subnet of its own",
+    "environment: {'': x}": "a key cannot be empty",
+    "environment: {'A=B': x}": "'A=B' is not a variable's name",
+    "on_unhealthy: restart": "add a healthcheck",
     "on_unhealthy: reboot": "is not one of none, restart",
 }
 
