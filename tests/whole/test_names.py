@@ -1,0 +1,158 @@
+"""Services find each other by name, on the networks that they share."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .stage import Stage, idle, py
+from .world import SERVE
+
+pytestmark = pytest.mark.kernel
+LOOK = """
+import json, socket, sys
+try:
+    print(json.dumps(sorted(socket.gethostbyname_ex(sys.argv[1])[2])))
+except OSError as error:
+    print(json.dumps([]))
+"""
+ORDER = """
+import json, socket
+print(json.dumps([socket.gethostbyname_ex("many")[2] for _ in range(20)]))
+"""
+
+
+def look(stage: Stage, service: str, name: str) -> list[str]:
+    """The addresses that a name has, seen from a service."""
+    found: list[str] = json.loads(stage.ok("exec", "-T", service, "python3", "-c", LOOK, name))
+    return found
+
+
+def address(stage: Stage, service: str, network: str = "default", number: int = 1) -> str:
+    """The service's own answer: its address in a network's subnet."""
+    row = stage.row(f"t-{service}-{number}")
+    found: str = row["Addresses"][network] if "Addresses" in row else ""
+    return found or stage.inside(service, "hostname -I").split()[0]
+
+
+@pytest.fixture(scope="module")
+def town(shared: Stage) -> Stage:
+    """Two networks: `a` on one, `b` on the other, `both` on both, `many` three times."""
+    shared.up(
+        {
+            "a": idle(networks=["front"]),
+            "b": py(SERVE, networks={"back": {"aliases": ["database", "db.internal"]}}, stop_signal="SIGKILL"),
+            "both": idle(networks=["front", "back"]),
+            "named": idle(networks=["front"], container_name="my-own-name"),
+            "many": idle(networks=["front"], scale=3),
+        },
+        networks={"front": {}, "back": {}},
+    )
+    return shared
+
+
+def own(stage: Stage, service: str) -> list[str]:
+    return sorted(stage.inside(service, "hostname -I").split())
+
+
+def test_a_service_is_found_by_its_name(town: Stage) -> None:
+    """The name of a service has the address of its container."""
+    assert look(town, "both", "b") == own(town, "b")
+
+
+def test_a_service_is_found_by_its_alias(town: Stage) -> None:
+    """Aliases of a network are names as good as the service's own."""
+    assert look(town, "both", "database") == own(town, "b") == look(town, "both", "db.internal")
+
+
+def test_a_container_is_found_by_its_name(town: Stage) -> None:
+    """The name of a container, made or given."""
+    assert look(town, "both", "t-b-1") == own(town, "b")
+    assert look(town, "a", "my-own-name") == own(town, "named")
+
+
+def test_a_service_is_found_with_the_name_of_its_stack(town: Stage) -> None:
+    """`service.stack` and `service.network`-less names mean the same."""
+    assert look(town, "both", "b.t") == own(town, "b")
+
+
+def test_names_are_found_in_any_case(town: Stage) -> None:
+    """As everywhere in DNS."""
+    assert look(town, "both", "B") == own(town, "b")
+
+
+def test_replicas_share_one_name(town: Stage) -> None:
+    """All addresses of a service with three containers."""
+    found = look(town, "a", "many")
+    assert len(found) == len(set(found)) == 3
+    assert look(town, "a", "t-many-2")[0] in found
+
+
+def test_replicas_come_in_changing_order(town: Stage) -> None:
+    """So that the first address is not always the same one."""
+    answers = json.loads(town.python("a", ORDER))
+    assert len({answer[0] for answer in answers}) > 1
+
+
+def test_a_service_of_another_network_is_not_found(town: Stage) -> None:
+    """`a` and `b` share no network."""
+    assert look(town, "a", "b") == []
+    assert look(town, "a", "database") == []
+
+
+def test_a_service_of_another_network_is_not_reached(town: Stage) -> None:
+    """Not by its address either."""
+    target = own(town, "b")[0]
+    program = f"import socket; s = socket.socket(); s.settimeout(0.5); print(s.connect_ex(('{target}', 8000)))"
+    assert town.python("both", program) == "0"
+    assert town.python("a", program) != "0"
+
+
+def test_a_service_on_two_networks_has_two_addresses(town: Stage) -> None:
+    """One link and one address for each network."""
+    assert len(own(town, "both")) == 2
+
+
+def test_an_unknown_name_is_refused_at_once(town: Stage) -> None:
+    """A misspelt service is no question for the world."""
+    assert look(town, "a", "no-such-service") == []
+
+
+def test_a_fixed_address_is_kept_to(orchestra: Stage) -> None:
+    """`ipv4_address` in a network with a subnet of its own."""
+    orchestra.up(
+        {"a": idle(networks={"fixed": {"ipv4_address": "10.231.77.9"}}), "b": idle(networks=["fixed"])},
+        networks={"fixed": {"ipam": {"config": [{"subnet": "10.231.77.0/24"}]}}},
+    )
+    assert own(orchestra, "a") == ["10.231.77.9"]
+    assert look(orchestra, "b", "a") == ["10.231.77.9"]
+
+
+@pytest.mark.parametrize("act", ["restart", "kill", "stop and start"])
+def test_a_service_keeps_its_address(orchestra: Stage, act: str) -> None:
+    """Through restarts, asked for or not."""
+    orchestra.up({"a": idle(restart="always"), "b": idle()})
+    before = own(orchestra, "a")
+    pid = orchestra.pid("t-a-1")
+    if act == "restart":
+        orchestra.ok("restart", "a")
+    elif act == "kill":
+        import os
+
+        from .stage import until
+
+        os.kill(pid, 9)
+        until(lambda: orchestra.row("t-a-1")["State"] == "running" and orchestra.pid("t-a-1") != pid, "it is back")
+    else:
+        orchestra.ok("stop", "a")
+        orchestra.ok("start", "a")
+    assert orchestra.pid("t-a-1") != pid
+    assert own(orchestra, "a") == before == look(orchestra, "b", "a")
+
+
+def test_a_stopped_service_has_no_address(orchestra: Stage) -> None:
+    """Names lead to what runs."""
+    orchestra.up({"a": idle(), "b": idle()})
+    orchestra.ok("stop", "a")
+    assert look(orchestra, "b", "a") == []
