@@ -72,9 +72,7 @@ def host_base(directory: str) -> str:
     if os.path.isdir(base):
         return base
     os.makedirs(directory, 0o711, exist_ok=True)
-    building = f"{base}.{os.getpid()}"
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(building)
+    building = f"{base}.{os.urandom(4).hex()}"
     _build(building)
     try:
         os.rename(building, base)
@@ -132,7 +130,7 @@ def _copied() -> list[str]:
 
 
 def _build(base: str) -> None:
-    os.mkdir(base, 0o755)
+    os.mkdir(base)
     os.chmod(base, 0o755)
     for name, mode in _FOLDERS.items():
         os.mkdir(f"{base}/{name}")
@@ -168,7 +166,8 @@ def _copy(source: str, target: str) -> None:
         if stat.S_ISLNK(found.st_mode):
             _copy_link(source, target)
         elif stat.S_ISDIR(found.st_mode):
-            os.mkdir(target, 0o755)
+            os.mkdir(target)
+            os.chmod(target, 0o755)
             for name in _harmless(source):
                 _copy(f"{source}/{name}", f"{target}/{name}")
         elif stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IROTH:

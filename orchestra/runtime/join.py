@@ -6,6 +6,7 @@ in the pid namespace), and is not dumpable before its exec: see Note [Not dumpab
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
@@ -42,31 +43,35 @@ def join(
 ) -> int:
     """The host's pid of the new process, once its program runs. Raises StartError when it does not come to that."""
     gc.disable()
-    filters = prepared.read_filters(seccomp_path)
-    container = open_process(pid, start_time)
-    with step("cgroup"):
-        doors = cgroups.driver().open_attach(cgroup_path)
-    # Inherited by the child; after joining, /proc is the container's.
-    start.set_oom_score("self", process)
-    heard, report = os.pipe()
-    go, let_go = os.pipe()
     with step("join"):
+        filters = prepared.read_filters(seccomp_path)
+        container = open_process(pid, start_time)
+        doors = cgroups.driver().open_attach(cgroup_path)
+        # Inherited by the child; after joining, /proc is the container's.
+        start.set_oom_score("self", process)
+        heard, report = os.pipe()
+        go, let_go = os.pipe()
         service.blank_command_line()
         s.prctl(s.PR_SET_DUMPABLE, 0)
         enter_namespaces(container, pid)
-    streams = enter.Streams(stdin, stdout, stderr, start.descriptor(terminal_out), report, go)
-    child = os.fork()
-    if child == 0:
-        os.close(let_go)
-        _visitor(process, filters, streams)
-    os.close(report)
-    os.close(go)
+        streams = enter.Streams(stdin, stdout, stderr, start.descriptor(terminal_out), report, go)
+        child = os.fork()
+        if child == 0:
+            os.close(let_go)
+            _visitor(process, filters, streams)
+        os.close(report)
+        os.close(go)
+        return _see_off(child, process, doors, let_go, heard)
+
+
+def _see_off(child: int, process: Process, doors: list[int], let_go: int, heard: int) -> int:
     try:
         with step("cgroup"):
             for door in doors:
                 os.write(door, str(child).encode())
         start.set_rlimits(child, process)
-        os.write(let_go, b"g")
+        with contextlib.suppress(BrokenPipeError):
+            os.write(let_go, b"g")
         start.read_verdict(heard, process)
     except BaseException as error:
         os.kill(child, signal.SIGKILL)

@@ -8,6 +8,7 @@ container's mountinfo; the old and the new mount interface understand them alike
 
 from __future__ import annotations
 
+import errno
 import os
 
 from orchestra.wire.spec import Extras
@@ -51,7 +52,7 @@ def _lower(path: str, outside: Outside, opened: list[int]) -> int:
 
 def _upper(extras: Extras, outside: Outside, opened: list[int]) -> tuple[int, int]:
     if extras["upper"]:
-        return _owned(extras["upper"], outside.base, opened), _owned(extras["work"], outside.base, opened)
+        return _owned(extras["upper"], outside, opened), _owned(extras["work"], outside, opened)
     scratch = fresh("tmpfs", {"size": _SCRATCH, "mode": "0700"}, 0)
     opened.append(scratch)
     both = []
@@ -63,13 +64,17 @@ def _upper(extras: Extras, outside: Outside, opened: list[int]) -> tuple[int, in
     return both[0], both[1]
 
 
-def _owned(path: str, owner: int, opened: list[int]) -> int:
+def _owned(path: str, outside: Outside, opened: list[int]) -> int:
     if not os.path.isdir(path):
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         os.mkdir(path, 0o755)
-        os.chown(path, owner, owner)
+        os.chown(path, outside.base, outside.base)
     fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     opened.append(fd)
+    owner = os.fstat(fd).st_uid
+    if not outside.base <= owner < outside.base + outside.size:
+        what = f"{path} was written with other ids (owner {owner}, now from {outside.base} on)"
+        raise StartError("layers", errno.EPERM, what)
     return fd
 
 

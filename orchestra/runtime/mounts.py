@@ -30,13 +30,14 @@ _DEV_LINKS = {
 
 
 class Outside:
-    """What `prepare` may use: the container's user namespace (-1: the host's) and its first host id."""
+    """What `prepare` may use: the container's user namespace (-1: the host's) and its host ids."""
 
-    __slots__ = ("base", "userns")
+    __slots__ = ("base", "size", "userns")
 
-    def __init__(self, userns: int, base: int) -> None:
+    def __init__(self, userns: int, base: int, size: int) -> None:
         self.userns = userns
         self.base = base
+        self.size = size
 
 
 class Bind:

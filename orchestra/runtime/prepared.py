@@ -40,7 +40,7 @@ class Prepared:
         self.size = 1 << 32
         self.network = sysctls.HOST
         self._open_namespaces(spec["linux"]["namespaces"])
-        outside = Outside(self.userns, self.base)
+        outside = Outside(self.userns, self.base, self.size)
         self.mounts = self._mounts()
         for mount in self.mounts:
             mount.prepare(outside)

@@ -24,6 +24,7 @@ def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket
     Raises StartError when it does not come to that; then nothing is left of the attempt.
     """
     gc.disable()
+    os.umask(0o022)  # folders made for the container are for all of its users, whatever the keeper's umask
     path = spec["linux"]["cgroupsPath"]
     driver = cgroups.driver()
     try:
@@ -32,7 +33,8 @@ def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket
         prepared = Prepared(spec)
         with step("sysctl"):
             sysctls.write(spec["linux"]["sysctl"], prepared.network, prepared.base, prepared.size)
-        return _Start(prepared, driver, path).run(stdin, stdout, stderr, descriptor(terminal_out))
+        with step("start"):
+            return _Start(prepared, driver, path).run(stdin, stdout, stderr, descriptor(terminal_out))
     except BaseException:
         with contextlib.suppress(OSError):
             driver.kill(path)
