@@ -68,10 +68,9 @@ def lives(places: Places) -> bool:
 
 
 def begin(places: Places) -> None:
-    """Start a keeper and do not wait for anything."""
-    from orchestra.keeper.start import environment
+    """Start a keeper and do not wait for anything. Nothing large is imported yet, so a fork is cheaper than a start."""
+    from orchestra.keeper.start import fork_keeper
 
     global started
-    command = [sys.executable, "-P", "-m", "orchestra.keeper", places.name]
-    os.posix_spawn(sys.executable, command, environment(places))
+    fork_keeper(places)
     started = places.run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -97,6 +98,19 @@ def spawn(places: Places) -> None:
         raise OrchestraError(f"the keeper of stack {places.name} could not be started", f"read {places.own_log}")
 
 
+def fork_keeper(places: Places) -> None:
+    """Start a keeper by forking this process, which must be small and have one thread; does not wait for it."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        if os.fork() == 0:
+            become_keeper(places)
+    finally:
+        os._exit(0)
+
+
 def environment(places: Places) -> dict[str, str]:
     """What a process of ours needs to find the same orchestra and the same directories."""
     found = dict(os.environ)
@@ -118,7 +132,7 @@ def become_keeper(
 ) -> NoReturn:
     """Turn this process, which was forked for it and has one thread, into the stack's keeper. Never returns.
 
-    The supervisor is a function, called in a process forked from the keeper, or a command. A second keeper of one
+    The supervisor is a function, called in a process forked from the keeper, or a command; by default `supervise`. A second keeper of one
     stack ends at once, quietly.
     """
     status = 1
@@ -148,13 +162,29 @@ def keep(
     if lock is None:
         return 0
     loop = Loop()
-    default = [sys.executable, "-P", "-m", "orchestra.supervisor", places.name]
-    caretaker = Caretaker(loop, places, command or default, environment(places), supervisor)
+    if command is None and supervisor is None:
+        supervisor = functools.partial(supervise, places)
+    caretaker = Caretaker(loop, places, command or (), environment(places), supervisor)
     keeper = Keeper(places, loop, engine or Engine(), caretaker)
     _hear_signals(loop, keeper.reap)
     gc.freeze()  # children share these pages for longer when the collector leaves them alone
     keeper.serve()
     return 0
+
+
+def supervise(places: Places) -> None:
+    """Be the supervisor, in a process that the keeper has just forked: what is imported need not be again.
+
+    By name, since a keeper knows nothing of what a supervisor is made of.
+    """
+    import runpy
+
+    from .detach import rename
+
+    rename(f"orchestra-supervisor {places.name}")
+    sys.argv = ["orchestra-supervisor", places.name]
+    gc.enable()
+    runpy.run_module("orchestra.supervisor", run_name="__main__")
 
 
 def _hear_signals(loop: Loop, reap: Callable[[], None]) -> None:
