@@ -80,9 +80,11 @@ class Running:
         self.spec = spec
         self.pid = pid
         self._out = out
+        machine.outputs.add(out)
         self.start_time = join.start_time_of(pid)
 
     def end(self) -> Ended:
+        self.machine.outputs.discard(self._out)
         with open(self._out, encoding="utf-8", errors="replace") as file:
             text = file.read()
         return Ended(self.wait(), text)
@@ -137,6 +139,7 @@ class Machine:
         self.scope = f"orchestra-test-{os.getpid()}"
         self.alive: dict[int, Running] = {}
         self.ended: dict[int, int] = {}
+        self.outputs: set[int] = set()
         self._ranges: dict[str, int] = {}
         self._cgroups: set[str] = set()
 
@@ -245,6 +248,8 @@ class Machine:
         for path in self._cgroups:
             driver.remove(path)
         driver.remove(self.scope)
+        for out in self.outputs:
+            os.close(out)
         for name in self._ranges:
             sandbox.remove(*self.pins(name))
 
@@ -299,11 +304,12 @@ def _traces(folder: Path) -> dict[str, Any]:
     return {
         "mounts": mounts,
         "cgroups": cgroups.driver().exists(scope),
-        "children": _children(),
+        "children": children(),
+        "descriptors": len(os.listdir("/proc/self/fd")),
     }
 
 
-def _children() -> list[str]:
+def children() -> list[str]:
     with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
         return file.read().split()
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestra.runtime import StartError, cgroups
+from orchestra.runtime import StartError, cgroups, start
 
-from .conftest import Machine, capabilities, reap
+from .conftest import Machine, capabilities, children, reap, until
 
 pytestmark = pytest.mark.kernel
 
@@ -46,8 +46,7 @@ def test_each_failure_names_its_step_and_the_thing(
     assert word in caught.value.what
     assert not cgroups.driver().exists(f"{machine.scope}/a")
     reap(machine.ended)
-    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
-        assert file.read() == ""
+    assert children() == []
     assert machine.run("echo", "next").out == "next\n"
 
 
@@ -56,6 +55,44 @@ def test_killed_before_it_began(machine: Machine) -> None:
     with pytest.raises(StartError):
         machine.run("true", resources={"memory": {"limit": 4096}})
     assert not cgroups.driver().exists(f"{machine.scope}/a")
+
+
+def test_a_starter_that_is_killed_takes_its_child_along(machine: Machine) -> None:
+    """Pid 1 waits for the starter's word, so without one it goes; what is left is an empty cgroup to sweep."""
+    spec = machine.spec("true")
+    machine.sandbox("a")
+    starter = os.fork()
+    if starter == 0:
+        start._Start._welcome = lambda *_: os.kill(os.getpid(), 9)  # type: ignore[assignment,method-assign]
+        start.start(spec, 0, 1, 2)
+    until(lambda: reap(machine.ended) or starter in machine.ended, "the starter was killed")
+    until(lambda: reap(machine.ended) or not children(), "its child and the child's child are gone")
+    driver = cgroups.driver()
+    assert driver.list_below(machine.scope) == ["a"]
+    assert driver.processes(f"{machine.scope}/a") == []
+    driver.remove(f"{machine.scope}/a")
+    assert machine.run("echo", "next").out == "next\n"
+
+
+def test_the_writable_layer_of_other_ids_is_not_used(machine: Machine) -> None:
+    """When a container's range has changed, its root would not be its own: said, not left to fail inside."""
+    machine.run("true", name="a")
+    upper = f"{machine.folder}/roots/a/upper"
+    with pytest.raises(StartError, match="other ids"):
+        machine.run("true", name="b", upper=upper)
+
+
+def test_the_keeper_s_umask_does_not_matter(machine: Machine) -> None:
+    """A strict one would shut plain users out of the root."""
+    before = os.umask(0o077)
+    try:
+        ended = machine.shell("touch /tmp/x; stat -c %a / /tmp/x /data", user={"uid": 33, "gid": 33}, mounts=[made])
+    finally:
+        os.umask(before)
+    assert ended.out.split() == ["755", "644", "755"]
+
+
+made = {"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": ["mode=0755"]}
 
 
 def test_an_error_crosses_processes_unharmed() -> None:

@@ -255,6 +255,18 @@ def test_the_kernel_takes_it_and_answers_the_same(machine: Machine) -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("uid", [0, 33])
+def test_new_privileges_do_not_switch_it_off(machine: Machine, uid: int) -> None:
+    """`no-new-privileges:false` loads the filter while that is still allowed."""
+    ended = machine.shell(
+        "grep -E '^(Seccomp_filters|NoNewPrivs)' /proc/self/status",
+        noNewPrivileges=False,
+        user={"uid": uid, "gid": uid},
+    )
+    assert ended.out.split() == ["NoNewPrivs:", "0", "Seccomp_filters:", "2"]
+
+
+@pytest.mark.kernel
 def test_a_profile_of_one_s_own_is_loaded(machine: Machine) -> None:
     """`security_opt: seccomp=file.json`: it replaces the default, not the denials."""
     profile = machine.folder / "own.json"
