@@ -11,7 +11,7 @@ from orchestra.errors import OrchestraError
 from orchestra.stack.files import Loaded, to_yaml
 from orchestra.stack.interpolate import Asked as Spoken
 
-from .options import Asked, project_options, services_argument
+from .options import IMAGES, Asked, not_yet, project_options, services_argument
 from .project import load, refuse_unknown
 from .table import table
 
@@ -31,6 +31,14 @@ VARIABLES = ("NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE")
 @click.option("--environment", "names", flag_value="environment", help="What variables are filled in from.")
 @click.option("--hash", "hashes", metavar="SERVICE,…|*", help="What changes when a container has to be replaced.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to a file.")
+@not_yet("--no-interpolate")
+@not_yet("--no-normalize")
+@not_yet("--no-path-resolution")
+@not_yet("--no-env-resolution")
+@not_yet("--no-consistency")
+@not_yet("--models")
+@not_yet("--resolve-image-digests", because=IMAGES)
+@not_yet("--lock-image-digests", because=IMAGES)
 @project_options()
 @click.pass_obj
 def command(

@@ -14,7 +14,7 @@ from orchestra.places import Places
 from .dry import say
 from .guard import warn
 from .listen import listen
-from .options import Asked, project_options, services_argument, timeout_option
+from .options import IMAGES, Asked, not_yet, project_options, services_argument, timeout_option
 from .progress import progress
 from .project import find, known, load
 from .queue import clear_away, turn
@@ -25,7 +25,7 @@ from .reach import connect
 @services_argument
 @click.option("-v", "--volumes", is_flag=True, help="Remove the stack's named and anonymous volumes as well.")
 @click.option("--remove-orphans", is_flag=True, help="Remove containers of services that the file has no more.")
-@click.option("--rmi", hidden=True)
+@not_yet("--rmi", because=IMAGES, takes_value=True)
 @timeout_option
 @project_options()
 @click.pass_obj
@@ -34,12 +34,9 @@ def command(
     services: tuple[str, ...],
     volumes: bool,
     remove_orphans: bool,
-    rmi: str | None,
     timeout: float | None,
 ) -> int:
     """Stop and remove containers, networks and, if asked, volumes."""
-    if rmi:
-        raise OrchestraError("--rmi: images are not supported yet", "leave it out")
     if asked.dry_run:
         return say(asked, "stop and remove", services)
     places = find(asked)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from orchestra.errors import OrchestraError
 from orchestra.places import Home
 
 from . import colours
@@ -86,6 +87,9 @@ def _ansi(_: click.Context, __: click.Parameter, value: str | None) -> None:
         colours.choose(value)
 
 
+IMAGES = "images are not supported yet"
+
+
 def project_options(*taken: str, at_command: bool = True) -> Callable[[F], F]:
     """The options of `Asked`, without the letters that the command has `taken` for itself.
 
@@ -142,6 +146,16 @@ def without_files(context: click.Context, words: Iterable[str]) -> tuple[str, ..
     if asked is not None:
         asked.files.extend(word for word in words if is_file(word))
     return tuple(word for word in words if not is_file(word))
+
+
+def not_yet(*flags: str, because: str = "not supported yet", takes_value: bool = False) -> Callable[[F], F]:
+    """An option that docker compose has and this does not: refused by name, never silently ignored."""
+
+    def refuse(_: click.Context, __: click.Parameter, value: Any) -> None:
+        if value:
+            raise OrchestraError(f"{flags[0]}: {because}", "leave it out")
+
+    return click.option(*flags, is_flag=not takes_value, expose_value=False, hidden=True, callback=refuse)
 
 
 class FileFirst(click.Command):

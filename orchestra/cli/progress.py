@@ -95,7 +95,7 @@ class Live(Progress):
 
     def draw(self) -> None:
         size = _size(self.out)
-        lines = self._lines(size.columns, max(3, size.lines - 2), time.monotonic())
+        lines = self._lines(size.columns, max(3, size.lines - 1), time.monotonic())
         up = f"\x1b[{self.drawn}A" if self.drawn else "\x1b[?25l"
         body = "".join(f"\x1b[2K{line}\n" for line in lines)
         self.out.write(f"{up}{body}\x1b[J")
@@ -117,16 +117,17 @@ class Live(Progress):
             self.drawn = 0
 
     def _lines(self, columns: int, most: int, moment: float) -> list[str]:
+        """The frame, in at most so many lines."""
         done = sum(each.mark == "done" for each in self.steps.values())
         lines = [f"[+] {self.verb} {done}/{max(self.total, len(self.steps))}"]
-        # What still moves is worth the room when there is not enough for all.
-        names = sorted(self.steps, key=lambda name: len(self.steps) > most - 1 and self.steps[name].mark == "done")
+        names = sorted(self.steps)
+        if len(names) >= most:
+            # What still moves is worth the room when there is not enough for all.
+            names = sorted(names, key=lambda name: self.steps[name].mark == "done")[: most - 2]
         width = max((len(name) for name in names), default=0)
-        for name in names[: most - 1 if len(names) >= most else most]:
-            lines.append(self._line(name, width, columns, moment))
-        if len(lines) <= len(names):
-            lines.append(f"   … {len(names) - len(lines) + 1} more")
-        return lines
+        lines += [self._line(name, width, columns, moment) for name in names]
+        hidden = len(self.steps) - len(names)
+        return [*lines, f"   … {hidden} more"] if hidden else lines
 
     def _line(self, name: str, width: int, columns: int, moment: float) -> str:
         now = self.steps[name]

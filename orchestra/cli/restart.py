@@ -11,8 +11,9 @@ from .options import Asked, project_options, services_argument, timeout_option
 @click.command()
 @services_argument
 @timeout_option
+@click.option("--no-deps", is_flag=True, help="Leave alone what depends on them.")
 @project_options()
 @click.pass_obj
-def command(asked: Asked, services: tuple[str, ...], timeout: float | None) -> int:
+def command(asked: Asked, services: tuple[str, ...], timeout: float | None, no_deps: bool) -> int:
     """Restart services. A changed stack file takes effect with `up`, not here."""
-    return act(asked, services, "running", {"do": "restart", "timeout": timeout})
+    return act(asked, services, "running", {"do": "restart", "timeout": timeout, "no_deps": no_deps})

@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 from collections.abc import Iterable
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -13,11 +14,12 @@ import click
 
 from orchestra.client import Connection
 from orchestra.errors import OrchestraError
+from orchestra.stack.model import Stack
 from orchestra.wire.codec import encode
 
 from .exec import variables, with_terminal
 from .given import mounts, ports
-from .options import Asked, FileFirst, project_options
+from .options import IMAGES, Asked, FileFirst, not_yet, project_options
 from .progress import progress
 from .project import load, refuse_unknown
 from .queue import turn
@@ -48,24 +50,26 @@ FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 @click.option("-u", "--user", metavar="USER[:GROUP]", help="As this user.")
 @click.option("-w", "--workdir", metavar="DIR", help="In this folder.")
 @click.option("-q", "--quiet", is_flag=True, hidden=True)
-@click.option("--build", is_flag=True, hidden=True)
-@click.option("--pull", hidden=True)
+@click.option("--cap-add", multiple=True, metavar="CAP", help="Add a Linux capability; repeat.")
+@click.option("--cap-drop", multiple=True, metavar="CAP", help="Take one away; repeat.")
+@not_yet("--build", because=IMAGES)
+@not_yet("--pull", because=IMAGES, takes_value=True)
+@not_yet("--remove-orphans")
+@click.option("--quiet-pull", "--quiet-build", is_flag=True, hidden=True)
 @project_options("-p")
 @click.pass_obj
 def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any) -> int:
     """Run a one-off command as a service, after what it depends on; ends with the command's exit code."""
-    for flag in ("build", "pull"):
-        if options[flag]:
-            raise OrchestraError(f"--{flag}: images are not supported yet", "leave it out")
     if asked.dry_run:
         raise OrchestraError("run has no --dry-run", "orchestra config shows what the service is")
     loaded = load(asked, (service,))
     refuse_unknown([service], loaded.stack.services)
-    places = asked.home().stack(loaded.stack.name)
+    stack = with_rights(loaded.stack, service, options["cap_add"], options["cap_drop"])
+    places = asked.home().stack(stack.name)
     request = {
         **wishes(asked, options),
         "do": "run",
-        "stack": encode(loaded.stack),
+        "stack": encode(stack),
         "service": service,
         "args": list(args) or None,
         "tty": with_terminal(options["tty"], options["no_tty"] or options["detach"] or not options["stdin"]),
@@ -79,6 +83,20 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
         show = progress("quiet" if options["quiet"] else "plain", "run", "running")
         started = functools.partial(forward, connection)
         return Relay(connection, request, options["stdin"], started, show, places.logs).run()
+
+
+def with_rights(stack: Stack, name: str, add: tuple[str, ...], drop: tuple[str, ...]) -> Stack:
+    """The stack with a service that has other capabilities, named with or without CAP_, in any case."""
+    if not add and not drop:
+        return stack
+    service = stack.services[name]
+    more, less = ([each.upper().removeprefix("CAP_") for each in given] for given in (add, drop))
+    security = replace(
+        service.security,
+        cap_add=(*(each for each in service.security.cap_add if each not in less), *more),
+        cap_drop=(*(each for each in service.security.cap_drop if each not in more), *less),
+    )
+    return replace(stack, services={**stack.services, name: replace(service, security=security)})
 
 
 def wishes(asked: Asked, options: dict[str, Any]) -> dict[str, Any]:

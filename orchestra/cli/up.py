@@ -13,15 +13,13 @@ from orchestra.stack.model import Stack
 from orchestra.wire.codec import encode
 
 from .listen import listen
-from .options import Asked, project_options, services_argument, timeout_option
+from .options import IMAGES, Asked, not_yet, project_options, services_argument, timeout_option
 from .progress import progress
 from .project import load, refuse_unknown
 from .queue import turn
 from .reach import start
 from .remarks import remark
 from .steps import Goal
-
-IMAGES = "images are not supported yet"
 
 
 @click.command()
@@ -47,9 +45,12 @@ IMAGES = "images are not supported yet"
 @click.option("--no-log-prefix", is_flag=True, help="No name in front of a line.")
 @click.option("--timestamps", is_flag=True, help="The time in front of a line.")
 @click.option("--no-color", is_flag=True, help="No colours in front of a line.")
-@click.option("--build", is_flag=True, hidden=True)
+@not_yet("--build", because=IMAGES)
+@not_yet("--pull", because=IMAGES, takes_value=True)
+@not_yet("--watch", "-w")
+@not_yet("--renew-anon-volumes", "-V")
 @click.option("--no-build", is_flag=True, hidden=True)
-@click.option("--pull", hidden=True)
+@click.option("--quiet-build", is_flag=True, hidden=True)
 @click.option("--quiet-pull", is_flag=True, hidden=True)
 @click.option("--always-recreate-deps", is_flag=True, hidden=True)
 @click.option("-y", "--yes", is_flag=True, hidden=True)
@@ -80,10 +81,7 @@ def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> int:
 
 
 def refuse_combinations(options: dict[str, Any]) -> None:
-    """What docker compose refuses as well, and what is not built yet."""
-    for flag in ("build", "pull"):
-        if options[flag]:
-            raise OrchestraError(f"--{flag}: {IMAGES}", "give the service a rootfs: instead of an image:")
+    """What docker compose refuses as well."""
     if options["force_recreate"] and options["no_recreate"]:
         raise OrchestraError("--force-recreate and --no-recreate are incompatible", "leave one of them out")
     stays = [f"--{name}" for name in ("exit-code-from",) if options[name.replace("-", "_")]]

@@ -126,6 +126,7 @@ def test_run_tells_what_it_waits_for_and_returns_the_code(process, places):
         process_in_container("cat; exit 4")(request, talk)
 
     arguments = ["--rm", "-e", "A=1", "-l", "x=y", "-v", "./here:/there:ro", "--publish", "127.0.0.1:8080:80", "-P"]
+    arguments += ["--cap-add", "net_admin", "--cap-drop", "CAP_CHOWN"]
     with FakeSupervisor(places, {"run": run}) as fake:
         ran = process("run", *arguments, "--entrypoint", "sh -c", "store.yml", "web", "a", "-b", stdin="in")
     assert (ran.status, ran.out) == (4, "in")
@@ -133,6 +134,8 @@ def test_run_tells_what_it_waits_for_and_returns_the_code(process, places):
     request = fake.seen[0]
     assert (request["service"], request["args"], request["entrypoint"]) == ("web", ["a", "-b"], ["sh", "-c"])
     assert (request["remove"], request["service_ports"], request["labels"]) == (True, True, {"x": "y"})
+    security = request["stack"]["services"]["web"]["security"]
+    assert (security["cap_add"], security["cap_drop"]) == (["NET_ADMIN"], ["CHOWN"])
     (mount,) = request["mounts"]
     assert (mount["type"], mount["source"], mount["read_only"]) == ("bind", os.path.abspath("here"), True)
     (port,) = request["ports"]

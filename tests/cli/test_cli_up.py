@@ -86,7 +86,8 @@ def test_progress_can_be_quiet(orchestra, places):
     ("arguments", "words"),
     [
         (["--build"], "images are not supported yet"),
-        (["--pull", "always"], "images are not supported yet"),
+        (["--pull", "always"], "--pull: images are not supported yet"),
+        (["--watch"], "--watch: not supported yet"),
         (["--force-recreate", "--no-recreate"], "incompatible"),
         (["-d", "--abort-on-container-exit"], "incompatible"),
         (["--scale", "cart"], "not SERVICE=NUMBER"),
