@@ -104,7 +104,7 @@ def _holders(inodes: set[str]) -> Iterator[str]:
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
             if any(_link(f"/proc/{pid}/fd/{fd}") in inodes for fd in os.listdir(f"/proc/{pid}/fd")):
-                yield f"{_command(pid)} (pid {pid})"
+                yield _holder(pid)
 
 
 def _link(path: str) -> str:
@@ -114,10 +114,13 @@ def _link(path: str) -> str:
         return ""
 
 
-def _command(pid: str) -> str:
+def _holder(pid: str) -> str:
+    """A stack is named as such: its keeper and its supervisor hold its ports."""
     with open(f"/proc/{pid}/cmdline", "rb") as file:
-        words = file.read(200).replace(b"\0", b" ").decode("utf-8", "replace").strip()
-    return words or "a process"
+        words = file.read(200).replace(b"\0", b" ").decode("utf-8", "replace").split()
+    if words and (words[0] == "orchestra-keeper" or "orchestra.supervisor" in words):
+        return f"stack {words[-1]}"
+    return f"{' '.join(words) or 'a process'} (pid {pid})"
 
 
 def free_port(ports: Iterable[int], host_ip: str = "", protocol: str = "tcp") -> int:

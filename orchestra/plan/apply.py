@@ -99,7 +99,9 @@ def restarted(wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str], gr
         targets[name] = replace(target, stopped=False, held=False, epoch=target.epoch + 1, grace=grace)
     moved = {targets[name].service.name for name in chosen & set(targets)}
     for name, target in targets.items():
-        leans = any(need.restart and need.service in moved for need in target.service.depends_on)
+        # Who shares the network of another needs no new run: the network is kept through restarts.
+        shared = target.service.network_mode.removeprefix("service:")
+        leans = any(need.restart and need.service in moved - {shared} for need in target.service.depends_on)
         if name not in chosen and leans and (one := seen.get(name)) is not None and one.alive:
             targets[name] = replace(target, epoch=target.epoch + 1)
     return replace(wanted, targets=targets)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
-from .stage import Stage, idle, py
+from .stage import Stage, idle, py, until
 from .world import SERVE
 
 pytestmark = pytest.mark.kernel
@@ -27,13 +28,6 @@ def look(stage: Stage, service: str, name: str) -> list[str]:
     """The addresses that a name has, seen from a service."""
     found: list[str] = json.loads(stage.ok("exec", "-T", service, "python3", "-c", LOOK, name))
     return found
-
-
-def address(stage: Stage, service: str, network: str = "default", number: int = 1) -> str:
-    """The service's own answer: its address in a network's subnet."""
-    row = stage.row(f"t-{service}-{number}")
-    found: str = row["Addresses"][network] if "Addresses" in row else ""
-    return found or stage.inside(service, "hostname -I").split()[0]
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +132,6 @@ def test_a_service_keeps_its_address(orchestra: Stage, act: str) -> None:
     if act == "restart":
         orchestra.ok("restart", "a")
     elif act == "kill":
-        import os
-
-        from .stage import until
-
         os.kill(pid, 9)
         until(lambda: orchestra.row("t-a-1")["State"] == "running" and orchestra.pid("t-a-1") != pid, "it is back")
     else:
@@ -151,8 +141,12 @@ def test_a_service_keeps_its_address(orchestra: Stage, act: str) -> None:
     assert own(orchestra, "a") == before == look(orchestra, "b", "a")
 
 
-def test_a_stopped_service_has_no_address(orchestra: Stage) -> None:
-    """Names lead to what runs."""
-    orchestra.up({"a": idle(), "b": idle()})
-    orchestra.ok("stop", "a")
-    assert look(orchestra, "b", "a") == []
+def test_a_replica_that_has_ended_is_left_out(orchestra: Stage) -> None:
+    """A name leads to those that run."""
+    orchestra.up({"many": idle(scale=3), "a": idle()})
+    gone = look(orchestra, "a", "t-many-2")
+    os.kill(orchestra.pid("t-many-2"), 9)
+    until(lambda: orchestra.row("t-many-2")["State"] == "exited", "it has ended")
+    found = look(orchestra, "a", "many")
+    assert len(found) == 2
+    assert gone[0] not in found

@@ -157,7 +157,7 @@ def test_a_port_of_another_stack_is_told_with_its_name(orchestra: Stage) -> None
     orchestra.write({"name": "u", "services": {"other": idle(ports=[f"{port}:80"])}}, "other.yml")
     said = orchestra.fails("up", "-d", "-f", "other.yml")
     assert str(port) in said
-    assert "stack t" in said or "t-web-1" in said or "web" in said
+    assert "stack t" in said
 
 
 def test_a_port_is_free_again_after_down(orchestra: Stage) -> None:
