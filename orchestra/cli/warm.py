@@ -67,7 +67,7 @@ def lives(places: Places) -> bool:
 
 
 def begin(places: Places) -> None:
-    """Start a keeper and do not wait for anything. Nothing large is imported yet, so a fork is cheaper than a start."""
+    """Start a keeper and wait for nothing. So little is imported yet that a fork is cheaper than a new process."""
     from orchestra.keeper.start import fork_keeper
 
     global started
