@@ -8,6 +8,7 @@ written on behalf of the container.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -81,7 +82,7 @@ class _Birth:
             if len(answer) < 4:
                 raise StartError("sandbox", 0, "the process that makes the namespaces ended early")
             if code := struct.unpack("i", answer)[0]:
-                raise StartError("sandbox", code, f"cannot make a user namespace: {os.strerror(code)}")
+                raise StartError("sandbox", code, _why(code))
             line = f"0 {spec['base']} {spec['size']}\n"
             for name in ("uid_map", "gid_map"):
                 with step("sandbox", f"cannot map the ids from {spec['base']} on"):
@@ -108,6 +109,11 @@ def _be_born(say: int, wait: int, with_network: bool) -> None:
     os.write(say, struct.pack("i", code))
     os.read(wait, 1)
     os._exit(0)
+
+
+def _why(code: int) -> str:
+    limits = " (sysctl user.max_user_namespaces and user.max_net_namespaces say how many there may be)"
+    return f"cannot make a user namespace: {os.strerror(code)}{limits if code == errno.ENOSPC else ''}"
 
 
 def raise_loopback() -> None:

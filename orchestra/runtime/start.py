@@ -27,6 +27,11 @@ def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket
     os.umask(0o022)  # folders made for the container are for all of its users, whatever the keeper's umask
     path = spec["linux"]["cgroupsPath"]
     driver = cgroups.driver()
+    with step("cgroup"):
+        if driver.exists(path):
+            # Of the run before: its counters (of kills for want of memory, say) are not this run's. Refused while
+            # somebody lives in it, and outside of what a failure below would kill.
+            driver.remove(path, patience=1.0)
     try:
         with step("cgroup"):
             driver.create(path, spec["linux"]["resources"])

@@ -74,6 +74,23 @@ def test_a_starter_that_is_killed_takes_its_child_along(machine: Machine) -> Non
     assert machine.run("echo", "next").out == "next\n"
 
 
+def test_a_container_that_runs_is_not_started_over(machine: Machine) -> None:
+    """The second start is refused, and the first one lives."""
+    running = machine.sleeper()
+    with pytest.raises(StartError, match="busy"):
+        machine.run("true")
+    assert running.exec("echo", "alive").out == "alive\n"
+
+
+def test_each_run_is_counted_anew(machine: Machine) -> None:
+    """A kill for want of memory belongs to the run in which it happened."""
+    limits = {"memory": {"limit": 32 << 20}}
+    assert machine.python("x = bytearray(200 << 20)", resources=limits).code == -9
+    assert cgroups.driver().oom_kills(f"{machine.scope}/a") == 1
+    machine.sleeper(resources=limits)
+    assert cgroups.driver().oom_kills(f"{machine.scope}/a") == 0
+
+
 def test_the_writable_layer_of_other_ids_is_not_used(machine: Machine) -> None:
     """When a container's range has changed, its root would not be its own: said, not left to fail inside."""
     machine.run("true", name="a")
