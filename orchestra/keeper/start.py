@@ -132,8 +132,8 @@ def become_keeper(
 ) -> NoReturn:
     """Turn this process, which was forked for it and has one thread, into the stack's keeper. Never returns.
 
-    The supervisor is a function, called in a process forked from the keeper, or a command; by default `supervise`. A second keeper of one
-    stack ends at once, quietly.
+    The supervisor is a function (by default `supervise`), called in a process forked from the keeper, or a command.
+    A second keeper of one stack ends at once, quietly.
     """
     status = 1
     try:

@@ -115,9 +115,9 @@ def test_a_start_that_a_kill_interrupted_is_undone(house: House) -> None:
     keeper = house.start()
     client = house.connect()
     client.launch("cart", "exec sleep 600")
+    pid = until(house.contained, "the container's process")[0]
     house.kill(keeper)
     record = Path(f"{house.places.children}/cart.json")
-    pid = house.contained()[0]
     record.write_text(record.read_text().replace(f'"pid":{pid}', '"pid":0'))
     house.start()
     until(lambda: not house.contained(), "the end of the half started container")
@@ -168,6 +168,8 @@ def test_many_commands_at_once_get_one_keeper(house: House, monkeypatch: pytest.
 def test_ensure_keeper_starts_a_detached_one(house: House) -> None:
     """By the command that users have: it answers, is nobody's child of ours, and a second call finds it."""
     ensure_keeper(house.places)
+    # For a moment the supervisor, just forked, has the keeper's descriptors.
+    until(lambda: len(house.keepers()) == 1, "one process with the lock")
     (keeper,) = house.keepers()
     ensure_keeper(house.places)
     assert house.keepers() == [keeper]
@@ -182,7 +184,7 @@ def test_a_supervisor_that_dies_is_started_again(house: House) -> None:
     first = until(house.supervisor, "the supervisor")
     os.kill(first, signal.SIGKILL)
     second = until(lambda: house.supervisor() if house.supervisor() != first else 0, "the next supervisor")
-    assert Path(f"/proc/{second}/cmdline").read_bytes() == b"/bin/sleep\x00600\x00"
+    until(lambda: Path(f"/proc/{second}/cmdline").read_bytes() == b"/bin/sleep\x00600\x00", "its command")
 
 
 def test_a_supervisor_that_keeps_dying_is_started_ever_more_slowly(house: House) -> None:
