@@ -150,7 +150,10 @@ class Relay:
 
     def _read_input(self) -> None:
         assert self._source is not None
-        self._pending = os.read(self._source, BLOCK)
+        try:
+            self._pending = os.read(self._source, BLOCK)
+        except OSError:  # EIO: the terminal is gone, or belongs to another job by now
+            self._pending = b""
         if not self._pending:
             self._source = None
             self._close_input()

@@ -6,6 +6,7 @@ into the caller's shell): it gets pipes or a terminal of its own, and everything
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -31,7 +32,8 @@ def raw(descriptor: int) -> Iterator[None]:
         tty.setraw(descriptor)
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the window has been closed
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def copy_size(source: int, target: int) -> None:
@@ -57,6 +59,12 @@ def follow_size(source: int, target: int) -> Iterator[None]:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
+    """Raises BrokenPipeError when nobody is there any more, be it a pipe or a terminal."""
     view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError as error:
+        if error.errno == errno.EIO:
+            raise BrokenPipeError(errno.EPIPE, "the terminal is gone") from None
+        raise

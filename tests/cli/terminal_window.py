@@ -45,20 +45,26 @@ class Window:
         while self._status is None:
             left = end - time.monotonic()
             assert left > 0, f"does not end: {self.text!r}"
-            if select.select([self.master], [], [], min(left, 0.02))[0]:
+            if select.select([self.master] if self.master >= 0 else [], [], [], min(left, 0.02))[0]:
                 self._read()
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self._status = os.waitstatus_to_exitcode(status)
-        while select.select([self.master], [], [], 0)[0] and self._read():
+        while self.master >= 0 and select.select([self.master], [], [], 0)[0] and self._read():
             pass
         return self._status
+
+    def shut(self) -> None:
+        """Close the window: the command gets SIGHUP, and EIO from then on."""
+        os.close(self.master)
+        self.master = -1
 
     def close(self) -> None:
         if self._status is None:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        os.close(self.master)
+        if self.master >= 0:
+            self.shut()
 
     def _read(self) -> bool:
         try:

@@ -39,8 +39,8 @@ def terminal_in_container(_: Request, talk: Talk) -> None:
     )  # fmt: skip
     os.close(slave)
     talk.say(descriptors=[master], **STARTED)
-    talk.done(code=shell.wait())
     os.close(master)
+    talk.done(code=shell.wait())
 
 
 def test_output_errors_and_exit_code_come_through(process, places):
@@ -108,6 +108,16 @@ def test_exec_on_a_terminal_is_raw_and_follows_its_size(window, places):
         assert screen.end() == 5
         assert termios.tcgetattr(screen.master) == before
     assert fake.seen[0]["tty"] is True
+
+
+def test_a_window_that_is_closed_is_no_fault(window, places, home):
+    """The command ends, and nothing is written down as a fault of orchestra."""
+    with FakeSupervisor(places, {"exec": terminal_in_container}):
+        screen = window("exec", "-it", "store.yml", "cart", "sh")
+        screen.until("ready")
+        screen.shut()
+        assert screen.end() in (0, -signal.SIGHUP)
+    assert not os.path.exists(f"{home.data}/faults")
 
 
 def test_detached_exec_returns_at_once(process, places):

@@ -20,6 +20,7 @@ from orchestra.cli.steps import step
         ({"state": "created"}, "running", "Created", "working"),
         ({"state": "created"}, "created", "Created", "done"),
         ({"state": "waiting", "why": "waiting: cart is not healthy yet"}, "running", "Waiting", "working"),
+        ({"state": "waiting", "why": "waiting: a step is under way"}, "running", "Starting", "working"),
         ({}, "running", "Started", "done"),
         ({"health": "starting"}, "running", "Started", "done"),
         ({"health": "starting"}, "healthy", "Starting", "working"),
