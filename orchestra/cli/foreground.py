@@ -81,6 +81,10 @@ class Foreground:
                     return self._attend()
                 except Interrupted:
                     return self._stop(INTERRUPTED)
+                except OrchestraError:
+                    self._show_output()  # the reason is often among the last words
+                    self.output.finish()
+                    raise
 
     def _bring_up(self, lock: ExitStack) -> None:
         self.show = progress(self.asked.progress, "up", "healthy", self.total)

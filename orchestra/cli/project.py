@@ -104,13 +104,26 @@ def load(asked: Asked, services: Iterable[str] = ()) -> Loaded:
     """Read the stack file; its warnings go to stderr."""
     from orchestra.stack import files
 
-    loaded = files.load(request(asked, services))
+    try:
+        loaded = files.load(request(asked, services))
+    except OrchestraError:
+        _check_names(asked, tuple(services))
+        raise
     if loaded.warnings:
         from .guard import warn
 
         for warning in loaded.warnings:
             warn(str(warning))
     return loaded
+
+
+def _check_names(asked: Asked, services: tuple[str, ...]) -> None:
+    """Whether it was only a service that does not exist: then say which there are."""
+    from orchestra.stack import files
+
+    if services:
+        stack = files.load(request(asked)).stack
+        refuse_unknown(services, {*stack.services, *stack.disabled})
 
 
 def need_services(asked: Asked, wanted: Collection[str], rows: Iterable[dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ started, which adopts them."""
 from __future__ import annotations
 
 import os
+import time
 
 from orchestra.client import Connection, NotRunning
 from orchestra.errors import OrchestraError
@@ -12,6 +13,7 @@ from orchestra.places import Places
 from . import warm
 
 PATIENCE = 20.0  # seconds that a supervisor may take to start on a busy machine
+ONE_TRY = 1.0  # seconds after which to look whether there still is a keeper
 HEAD_START = 5.0  # seconds after which a keeper that was started ahead of time is not counted on any more
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -24,7 +26,7 @@ def connect(places: Places, *, changes: bool = False) -> Connection:
     try:
         return Connection(places)
     except NotRunning:
-        if not (orphaned(places) or (changes and os.path.exists(places.wanted))):
+        if not (coming(places) or orphaned(places) or (changes and os.path.exists(places.wanted))):
             raise
     return start(places)
 
@@ -35,15 +37,25 @@ def start(places: Places) -> Connection:
         return Connection(places, HEAD_START if warm.started == places.run else 0.0)
     except NotRunning:
         pass
+    if os.geteuid() != 0:
+        raise OrchestraError(f"cannot start stack {places.name}: containers are made by root", "run it with sudo")
     from orchestra.keeper.start import ensure_keeper
 
-    ensure_keeper(places)
-    try:
-        return Connection(places, PATIENCE)
-    except NotRunning:
-        raise OrchestraError(
-            f"the supervisor of stack {places.name} does not answer", f"read {places.own_log}"
-        ) from None
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        ensure_keeper(places)
+        try:
+            return Connection(places, ONE_TRY)
+        except NotRunning:
+            continue  # slow, or that keeper was just about to leave
+    raise OrchestraError(f"the supervisor of stack {places.name} does not answer", f"read {places.own_log}")
+
+
+def coming(places: Places) -> bool:
+    """Whether a keeper is there, and so a supervisor will be."""
+    from orchestra.keeper.start import answers
+
+    return answers(places)
 
 
 def orphaned(places: Places) -> bool:

@@ -20,7 +20,7 @@ started: str | None = None
 
 def warm_up(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     """Start the keeper of the stack that `argv` most likely means, when it means `up` and none runs."""
-    if "up" not in argv or "--help" in argv or "-h" in argv:
+    if "up" not in argv or "--help" in argv or "-h" in argv or os.geteuid() != 0:
         return
     try:
         places = guess(argv, environ)

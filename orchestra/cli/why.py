@@ -35,7 +35,7 @@ def sentence(row: words.Row, now: float) -> str:
     parts = [words.status(row, now)]
     if words.cause(row) and words.cause(row) not in parts[0]:
         parts.append(words.cause(row))
-    if row["last_exit"]:
+    if row["last_exit"] and row["last_exit"] not in parts:
         parts.append(f"last run: {row['last_exit']}")
     if row["restarts"]:
         parts.append(f"restarted {row['restarts']} times" if row["restarts"] > 1 else "restarted once")

@@ -92,7 +92,7 @@ def test_progress_can_be_quiet(orchestra, places):
         (["-d", "--abort-on-container-exit"], "incompatible"),
         (["--scale", "cart"], "not SERVICE=NUMBER"),
         (["--scale", "crt=2"], "no such service: crt (did you mean 'cart'?)"),
-        (["nothing"], "there is no service 'nothing'"),
+        (["wbe"], "no such service: wbe (did you mean 'web'?)\ntry: one of: cart, web"),
         (["--bogus"], "No such option"),
     ],
 )
@@ -268,6 +268,20 @@ def test_up_in_the_foreground_shows_the_output_and_stops_on_an_interrupt(window,
     assert "web-1   | bye\n" in text
     assert "Gracefully stopping" in text
     assert fake.asked("stop")[0]["services"] is None
+
+
+def test_a_failed_start_shows_the_last_words(process, places):
+    """What the container wrote, then the error."""
+
+    def apply(_: Request, talk: Talk) -> None:
+        write_log(places.logs("web"), b"no database\n")
+        talk.rows(row("web", state="exited", exit_code=3, logs=places.logs("web")))
+        talk.fail("cannot start web", status=4)
+
+    with FakeSupervisor(places, {"apply": apply}):
+        ran = process("up", "store.yml")
+    assert (ran.status, ran.out) == (4, "web-1  | no database\n")
+    assert ran.err.endswith("error: cannot start web\n")
 
 
 def test_a_second_interrupt_kills(window, places):
