@@ -17,6 +17,7 @@ from orchestra.places import Home
 from orchestra.wire.frames import BadFrame
 
 from .options import Asked, project_options
+from .reach import orphaned
 from .table import table
 
 PATIENCE = 1.0  # seconds; a supervisor that is silent for longer is shown as such
@@ -76,6 +77,8 @@ def answers(home: Home) -> dict[str, dict[str, Any] | None]:
             connection = Connection(home.stack(name))
             connection.send({"do": "status"})
         except (OrchestraError, OSError):
+            if orphaned(home.stack(name)):
+                found[name] = None
             continue
         waiting[connection] = name
         found[name] = None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 from fake_supervisor import FakeSupervisor, Request, Talk, row, status
 
 from orchestra.cli import words
 from orchestra.cli.ps import listing
+from orchestra.cli.reach import BOOT_ID
 
 NOW = 1180.0
 
@@ -149,3 +153,15 @@ def test_ls_asks_every_supervisor_and_does_not_wait_for_a_silent_one(orchestra, 
         forum, found = json.loads(orchestra("ls", "--format", "json").out)
     assert found == {"Name": "store", "Status": "exited(1), running(2)", "ConfigFiles": "/srv/store/store.yml"}
     assert forum["Status"].startswith("?")
+
+
+def test_ls_shows_containers_that_nobody_looks_after(orchestra, places):
+    """Keeper and supervisor are gone, their records of this boot are there: the next command adopts them."""
+    os.makedirs(places.children)
+    shutil.copy(BOOT_ID, places.boot)
+    assert orchestra("ls").out.splitlines()[1:] == []
+    Path(f"{places.children}/store-cart-1.json").write_text("{}")
+    (found,) = json.loads(orchestra("ls", "--format", "json").out)
+    assert (found["Name"], found["Status"][0]) == ("store", "?")
+    Path(places.boot).write_text("another boot")
+    assert orchestra("ls", "-q").out == ""
