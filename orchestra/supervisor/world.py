@@ -131,6 +131,10 @@ class World:
         self.seen[name] = after_end(self.seen[name], run)
         self._dirty = True
         seen = self.seen[name]
+        if run.oom:
+            limit = seen.service.limits.memory
+            allowed = f"its limit of {limit >> 20} MiB" if limit else "there is"
+            self.journal.tell("oom", f"{name} wanted more memory than {allowed}", seen.service.name, name)
         attributes = {"exitCode": str(run.code)} if run.code is not None else {}
         self.journal.tell("die", f"{name} ended: {seen.last_exit}", seen.service.name, name, attributes)
 

@@ -187,19 +187,23 @@ class Stage:
         runs = Path(self.home_folder, "run")
         found = {path.name for path in runs.iterdir()} if runs.is_dir() else set()
         self.names |= found
-        failed = []
-        for name in sorted(self.names):
-            done = self.run("-p", name, "down", "-v", "-t", "0", cwd=self.folder)
-            if done.returncode:
-                failed.append(f"down of {name}: {done.stderr}")
+        failed: list[str] = []
         try:
-            left = self._left_after(5.0)
+            for _ in range(3):
+                failed = [f"down of {name}: {said}" for name in sorted(self.names) if (said := self._take_down(name))]
+                # A pair that was only just starting when it was told to go, for a file that was bad, did not hear it.
+                if not (left := self._left_after(2.0)):
+                    break
             assert not left, f"still there: {left}{self.said()}"
             assert not failed, "\n".join(failed) + self.said()
         finally:
             for pid in self.processes():
                 os.kill(pid, 9)
         shutil.rmtree(self.folder)
+
+    def _take_down(self, name: str) -> str:
+        done = self.run("-p", name, "down", "-v", "-t", "0", cwd=self.folder)
+        return done.stderr if done.returncode else ""
 
     def _left_after(self, patience: float) -> list[str]:
         end = time.monotonic() + patience

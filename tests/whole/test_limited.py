@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
 
-from .stage import Stage, idle, py, sh, until
+from .stage import Stage, cgroup_roots, idle, py, sh, until
 
 pytestmark = pytest.mark.kernel
 EAT = "import time; eaten = []\nwhile True: eaten.append(bytearray(1 << 20)); time.sleep(0.001)"
@@ -28,6 +29,25 @@ def test_running_out_of_memory_is_an_event(orchestra: Stage) -> None:
     """`events` has docker's word for it."""
     orchestra.up({"eater": py(EAT, deploy={"resources": {"limits": {"memory": "32m"}}}, memswap_limit="32m")})
     until(lambda: " oom " in orchestra.ok("events", "--since", "1m", "--until", "0s") or None, "it is told", 10)
+
+
+def test_a_later_kill_is_not_taken_for_want_of_memory(orchestra: Stage) -> None:
+    """What killed one run is not said of the next."""
+    script = """
+import os
+if not os.path.exists("/var/second"):
+    open("/var/second", "w").close()
+    eaten = []
+    while True: eaten.append(bytearray(1 << 20))
+import time
+time.sleep(1000)
+"""
+    orchestra.up({"a": py(script, mem_limit="32m", memswap_limit="32m", restart="always", stop_signal="SIGKILL")})
+    until(lambda: orchestra.row("t-a-1")["LastExit"] == "out of memory", "the first run has ended")
+    until(lambda: orchestra.row("t-a-1")["State"] == "running", "the second one runs")
+    os.kill(orchestra.pid("t-a-1"), 9)
+    until(lambda: orchestra.row("t-a-1")["Restarts"] == 2, "the third one runs")
+    assert orchestra.row("t-a-1")["LastExit"] == "killed by SIGKILL"
 
 
 def test_the_memory_of_a_service_within_its_limit_is_left_alone(orchestra: Stage) -> None:
@@ -55,8 +75,6 @@ def test_there_is_a_limit_of_processes_that_nobody_asked_for(orchestra: Stage) -
 
 
 def _most_processes(stage: Stage, name: str) -> str:
-    from .stage import cgroup_roots
-
     for root in cgroup_roots():
         try:
             with open(f"{root}/{stage.stack().cgroup(name)}/pids.max") as file:
