@@ -68,8 +68,8 @@ class Foreground:
         self.output = Output(places.name, self.attached, printer)
         self.show = Progress("up", "running")
         self.rows: dict[str, dict[str, Any]] = {}
-        self.answers: dict[int, dict[str, Any]] = {}
-        self.awaited = 0
+        self.said = request
+        self.awaited: int | None = None  # the number of the request that `said` was sent as, until it is answered
         self.over_since: float | None = None
 
     def run(self) -> int:
@@ -89,7 +89,7 @@ class Foreground:
     def _bring_up(self, lock: ExitStack) -> None:
         self.show = progress(self.asked.progress, "up", "healthy", self.total)
         try:
-            self._wait(self.connection.send(self.request))
+            self._wait(self.request)
             lock.close()
             remark(self.connection, self.stack, self.asked.environ)
             self.connection.send({"do": "watch"})
@@ -149,13 +149,12 @@ class Foreground:
         for row in list(self.rows.values()):
             self._see(row)
         try:
-            stop = {"do": "stop", "services": services, "timeout": self.options["timeout"]}
-            self._finish(self.connection.send(stop))
+            self._finish({"do": "stop", "services": services, "timeout": self.options["timeout"]})
         except Interrupted:
             self.show.erase()
             print("Killing…", file=sys.stderr, flush=True)
             try:
-                self._finish(self.connection.send({"do": "kill", "services": services, "signal": "SIGKILL"}))
+                self._finish({"do": "kill", "services": services, "signal": "SIGKILL"})
             except Interrupted:
                 return INTERRUPTED
         finally:
@@ -164,19 +163,27 @@ class Foreground:
             self.output.finish()
         return code
 
-    def _finish(self, number: int) -> None:
-        """Wait for the end of stop or kill, with the last words of the containers above the progress."""
-        self.awaited = number
-        while number not in self.answers:
+    def _finish(self, request: dict[str, Any]) -> None:
+        """Have it stopped or killed, with the last words of the containers above the progress."""
+        self._ask(request)
+        while self.awaited is not None:
             self._show_output()
             self._step(self.show.tick or self.output.patience(), *self.output.sources())
             self.show.draw()
 
-    def _wait(self, number: int) -> None:
-        self.awaited = number
-        while number not in self.answers:
+    def _wait(self, request: dict[str, Any]) -> None:
+        self._ask(request)
+        while self.awaited is not None:
             self._step(self.show.tick)
             self.show.draw()
+
+    def _ask(self, request: dict[str, Any]) -> None:
+        self.said = request
+        try:
+            self.awaited = self.connection.send(request)
+        except OSError:
+            self.awaited = 0
+            self._reconnect()
 
     def _step(self, patience: float | None, *more: Any) -> None:
         """Take in what arrives within `patience` seconds, or until one of `more` is ready. Raises Interrupted."""
@@ -192,18 +199,14 @@ class Foreground:
             self._reconnect()
             return
         for answer in arrived:
-            if answer.get("re") == self.awaited:
-                trouble(answer)
             for row in answer.get("rows", ()):
                 self._see(row)
-            if answer.get("done"):
-                self.answers[answer["re"]] = answer
+            if answer.get("re") == self.awaited:
+                trouble(answer)
+                self.awaited = None if answer.get("done") else self.awaited
 
     def _reconnect(self) -> None:
         """The supervisor has gone: its successor takes over in a moment, unless the stack has been taken down."""
-        waiting = self.awaited and self.awaited not in self.answers
-        if waiting:
-            raise OrchestraError("the supervisor went away", "run the command again")
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -213,7 +216,9 @@ class Foreground:
                 if time.monotonic() > end or not os.path.isdir(self.places.run):
                     raise
         self.connection.send({"do": "watch"})
-        self.awaited = 0
+        if self.awaited is not None:
+            # Saying again what is wanted changes nothing if it was understood the first time.
+            self.awaited = self.connection.send(self.said)
 
     def _see(self, row: dict[str, Any]) -> None:
         if row["service"] not in self.mine:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pty
 import select
-import signal
 import struct
+import subprocess
 import termios
 import time
 
@@ -17,11 +16,12 @@ DEADLINE = 20.0
 class Window:
     def __init__(self, command: list[str], rows: int, columns: int) -> None:
         self.text = ""
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            os.execv(command[0], command)
-        self._status: int | None = None
+        self.master, slave = os.openpty()
+        self.resize(rows, columns)
+        # setsid makes the terminal the controlling one without a fork in this process, which has threads.
+        command = ["setsid", "--ctty", *command]
+        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
 
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
@@ -42,17 +42,14 @@ class Window:
     def end(self) -> int:
         """The exit status, after everything was read."""
         end = time.monotonic() + DEADLINE
-        while self._status is None:
+        while self.process.poll() is None:
             left = end - time.monotonic()
             assert left > 0, f"does not end: {self.text!r}"
             if select.select([self.master] if self.master >= 0 else [], [], [], min(left, 0.02))[0]:
                 self._read()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._status = os.waitstatus_to_exitcode(status)
         while self.master >= 0 and select.select([self.master], [], [], 0)[0] and self._read():
             pass
-        return self._status
+        return self.process.returncode
 
     def shut(self) -> None:
         """Close the window: the command gets SIGHUP, and EIO from then on."""
@@ -60,9 +57,8 @@ class Window:
         self.master = -1
 
     def close(self) -> None:
-        if self._status is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        self.process.kill()
+        self.process.wait()
         if self.master >= 0:
             self.shut()
 

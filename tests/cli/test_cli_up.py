@@ -338,6 +338,25 @@ def test_output_survives_a_new_supervisor(process, places):
     assert len(fake.asked("watch")) == 2
 
 
+def test_a_stop_is_said_again_to_a_new_supervisor(window, places):
+    """Ctrl-C while supervisors change hands still stops everything."""
+
+    def stop(_: Request, talk: Talk) -> None:
+        if len(fake.asked("stop")) == 1:
+            talk.hang_up()
+        else:
+            talk.done()
+
+    answers = {"apply": lambda _, talk: talk.done(), "watch": watch(row("cart"), row("web")), "stop": stop}
+    with FakeSupervisor(places, answers) as fake:
+        screen = window("up", "store.yml")
+        screen.until("[+] up 2/2")
+        wait_for(lambda: fake.asked("watch"))
+        screen.press("\x03")
+        assert screen.end() == 130
+    assert len(fake.asked("stop")) == 2
+
+
 def write_log(directory: str, data: bytes, stream: int = STDOUT) -> None:
     log = Log(directory, 1 << 20, 3)
     log.write(stream, data)
