@@ -28,6 +28,7 @@ from .steps import (
 )
 
 RUNS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.HEALTHY, Phase.UNHEALTHY})
+ASKED = "asked to stop, "
 OVER = frozenset({Phase.FINISHED, Phase.GAVE_UP})
 
 
@@ -120,7 +121,7 @@ class _Look:
             return self._make(name, target, seen)
         phase = self.phases[name]
         if phase is Phase.OUTDATED:
-            return self._stop(name, seen, _why_outdated(target, seen), target.grace)
+            return self._stop(name, seen, why_outdated(target, seen), target.grace)
         if phase is Phase.UNHEALTHY and target.service.on_unhealthy == "restart":
             return self._stop(name, seen, f"it is unhealthy ({seen.health_text})", target.grace)
         if not seen.alive and seen.service.config_hash != target.service.config_hash:
@@ -181,7 +182,7 @@ class _Look:
         end = seen.asked_to_stop + allowed
         if self.now < end:
             self.later(end)
-            return Hold(name, f"asked to stop, has {end - self.now:.1f} s left")
+            return Hold(name, f"{ASKED}has {end - self.now:.1f} s left")
         return Kill(name, f"it did not stop within {allowed:g} s")
 
     def _still_leaning_on(self, name: str, seen: Seen) -> list[str]:
@@ -269,7 +270,7 @@ def _unmet_health(phase: Phase, said: str, code: int | None) -> tuple[str | None
     return f"is not healthy yet ({phase.value})", False
 
 
-def _why_outdated(target: Target, seen: Seen) -> str:
+def why_outdated(target: Target, seen: Seen) -> str:
     if target.stopped:
         return "asked to"
     if seen.service.config_hash != target.service.config_hash:

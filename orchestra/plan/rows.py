@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..wire.api import PortRow, Row, State
 from .facts import Seen, Target
 from .phase import Phase, due_at, how_it_ended, phase_of
-from .reconcile import ordinal
+from .reconcile import ASKED, ordinal, why_outdated
 from .steps import Hold
 
 STATES: Mapping[Phase, State] = {
@@ -87,8 +87,9 @@ def _why(target: Target | None, seen: Seen | None, hold: Hold | None, now: float
     phase = phase_of(target, seen, now)
     if hold is not None and phase in (Phase.ABSENT, Phase.CREATED):
         return f"waiting: {hold.reason}"
-    if hold is not None and phase is Phase.OUTDATED:
-        return f"stopping: {hold.reason}"
+    if seen is not None and phase is Phase.OUTDATED:
+        left = f", {hold.reason.removeprefix(ASKED)}" if hold is not None and hold.reason.startswith(ASKED) else ""
+        return f"stopping: {why_outdated(target, seen)}{left}"
     if seen is None or seen.run is None:
         return ""
     if phase is Phase.BACKING_OFF:

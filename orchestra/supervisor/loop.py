@@ -79,12 +79,13 @@ class Loop:
 
     def _single(self, step: ContainerStep) -> Work:
         match step:
-            case Launch(name):
-                return partial(self._performer.launch, name)
-            case Stop(name):
-                return partial(self._performer.stop, name, number_of(self._world.seen[name].service.stop_signal))
-            case Kill(name):
-                return partial(self._performer.kill, name)
+            case Launch(name, cause):
+                return partial(self._performer.launch, name, cause)
+            case Stop(name, _, cause):
+                signal = number_of(self._world.seen[name].service.stop_signal)
+                return partial(self._performer.stop, name, signal, cause)
+            case Kill(name, cause):
+                return partial(self._performer.kill, name, cause)
         raise AssertionError(step)
 
     async def _batch(self, names: list[str], act: Callable[[Sequence[str]], Awaitable[None]]) -> None:

@@ -20,10 +20,11 @@ from ..network import plugs, routers
 from ..plan import defaults, steps
 from ..plan.facts import Run, Seen
 from ..plan.launch import Ground, capabilities, launch_spec
+from ..plan.signals import signal_name
 from ..plan.steps import Groundwork
-from ..plan.wiring import Plug, Router
+from ..plan.wiring import Plug, Router, Uplink
 from ..runtime import bases, cgroups, sandbox, seccomp
-from ..stack.model import HostRoot, Service
+from ..stack.model import HostRoot, Network, Service
 from ..state.files import ensure_folder
 from ..state.leases import RANGE, leases
 from ..wire.keeping import SandboxSpec
@@ -68,7 +69,7 @@ class Performer:
                 self._world.networks[network.key] = network
                 self._tell_notices(notices)
             case steps.DropNetwork(network):
-                router = self._world.page.routers[network.key]
+                router = _as_it_was(self._world.page.routers[network.key], network)
                 await anyio.to_thread.run_sync(routers.remove_router, router)
                 self._world.networks.pop(network.key, None)
                 self._let_go_of_network(network.key)
@@ -169,7 +170,7 @@ class Performer:
         except (OrchestraError, OSError) as error:
             world.journal.tell("trouble", f"network {router.label} could not be made whole: {error}")
 
-    async def launch(self, name: str) -> None:
+    async def launch(self, name: str, cause: str) -> None:
         world = self._world
         target = world.wanted.targets[name]
         seen = world.seen[name]
@@ -197,7 +198,7 @@ class Performer:
             self._fulfil(name, [], OrchestraError(f"cannot start {name}: {why}", status=code))
             return
         world.started(name, replace(run, started=float(reply["started"])), int(reply["pid"]))
-        world.journal.tell("start", f"{name} started (run {number})", target.service.name, name)
+        world.journal.tell("start", f"{name} started (run {number}): {cause}", target.service.name, name)
         self._fulfil(name, came)
 
     def expect(self, name: str, descriptors: Sequence[int]) -> None:
@@ -273,19 +274,19 @@ class Performer:
         tag = target.strip("/").replace("/", "-")
         return f"{self._world.places.data}/anonymous/{name}/{tag}"
 
-    async def stop(self, name: str, signal: int) -> None:
+    async def stop(self, name: str, signal: int, cause: str) -> None:
         self._world.note(name, asked_to_stop=time.monotonic())
-        await self._signal(name, signal, everyone=False)
+        await self._signal(name, signal, cause, everyone=False)
 
-    async def kill(self, name: str) -> None:
+    async def kill(self, name: str, cause: str) -> None:
         self._world.note(name, killed=True)
-        await self._signal(name, 9, everyone=True)
+        await self._signal(name, 9, cause, everyone=True)
 
-    async def _signal(self, name: str, signal: int, everyone: bool) -> None:
+    async def _signal(self, name: str, signal: int, cause: str, everyone: bool) -> None:
         seen = self._world.seen[name]
         await self._link.request({"do": "signal", "name": name, "signal": signal, "everyone": everyone})
         verb = "kill" if everyone else "stop"
-        self._world.journal.tell(verb, f"{name} was sent signal {signal}", seen.service.name, name)
+        self._world.journal.tell(verb, f"{name} was sent {signal_name(signal)}: {cause}", seen.service.name, name)
 
     async def remove(self, names: Sequence[str]) -> None:
         """Take away everything of containers that do not run."""
@@ -331,6 +332,13 @@ class Performer:
         )
         kept = {(one.host_ip, one.host_port, one.protocol) for ports in world.page.ports.values() for one in ports}
         self._held.release(self._held.taken() - kept)
+
+
+def _as_it_was(router: Router, network: Network) -> Router:
+    """With the uplink that the network had: its successor may be an internal one."""
+    if router.uplink is not None or network.internal:
+        return router
+    return replace(router, uplink=Uplink(f"orc{router.id}", "", ""))
 
 
 def _dns_sockets(router: Router) -> list[socket.socket]:

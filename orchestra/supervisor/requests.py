@@ -15,7 +15,7 @@ from ..plan import apply
 from ..plan.facts import Wanted
 from ..plan.goal import Goal, unmet
 from ..plan.rehearse import rehearse
-from ..plan.signals import number_of
+from ..plan.signals import number_of, signal_name
 from ..stack.model import FileSource, Stack
 from ..wire.api import Row
 from ..wire.codec import decode
@@ -208,7 +208,7 @@ class Requests:
             self._want(apply.changed(self._world.wanted, [name], stopped=True))
             self._world.note(name, asked_to_stop=time.monotonic())
         await self._link.request({"do": "signal", "name": name, "signal": number, "everyone": False})
-        self._world.journal.tell("kill", f"{name} was sent signal {number} by hand", seen.service.name, name)
+        self._world.journal.tell("kill", f"{name} was sent {signal_name(number)} by hand", seen.service.name, name)
 
     async def down(self, message: Message, _: list[int], caller: Caller) -> Reply:
         world = self._world

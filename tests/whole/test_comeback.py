@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 
@@ -85,7 +86,7 @@ def test_restarts_wait_longer_each_time(orchestra: Stage) -> None:
     orchestra.up({"a": py("import time; print(time.time())\nraise SystemExit(1)", restart="always")})
     until(lambda: orchestra.row("t-a-1")["Run"] >= 5, "it has run five times")
     moments = [float(line) for line in orchestra.logs("--no-log-prefix", "a").split()][:5]
-    gaps = [later - sooner for sooner, later in zip(moments, moments[1:], strict=False)]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(moments)]
     for gap, least in zip(gaps, (0.1, 0.2, 0.4, 0.8), strict=False):
         assert least <= gap < least + 1
     assert "restarting in" in orchestra.ok("why", "a") or orchestra.row("t-a-1")["State"] == "running"

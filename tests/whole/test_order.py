@@ -149,7 +149,9 @@ def test_a_check_runs_inside(orchestra: Stage, test: Any) -> None:
 
 def test_http_is_asked_without_a_process_inside(orchestra: Stage) -> None:
     """`http:` needs no program in the container, and no port to the outside."""
-    orchestra.up({"a": py(HTTP, healthcheck={"http": "http://:8080/health", **FAST}, stop_signal="SIGKILL")}, "--wait")
+    orchestra.up(
+        {"a": py(HTTP, healthcheck={"http": "http://:8080/health", **FAST}, stop_signal="SIGKILL")}, "--wait"
+    )
     assert orchestra.row("t-a-1")["Health"] == "healthy"
     orchestra.inside("a", "touch /tmp/sick")
     until(lambda: orchestra.row("t-a-1")["Health"] == "unhealthy", "it is unhealthy")

@@ -182,7 +182,9 @@ def test_a_published_port_goes_on_after_the_service_restarts(orchestra: Stage) -
 
 def test_a_range_of_ports_is_spread_over_replicas(orchestra: Stage) -> None:
     """Each container gets one port of the range."""
-    first = next(port for port in range(20000 + os.getpid() % 5000, 30000) if all(_is_free(port + i) for i in range(3)))
+    first = next(
+        port for port in range(20000 + os.getpid() % 5000, 30000) if all(_is_free(port + i) for i in range(3))
+    )
     orchestra.up({"web": serving(ports=[f"{first}-{first + 2}:8000"], scale=2)})
     ports = {publisher["PublishedPort"] for row in orchestra.rows().values() for publisher in row["Publishers"]}
     assert len(ports) == 2
