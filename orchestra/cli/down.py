@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ from orchestra.errors import OrchestraError
 from orchestra.places import Places
 
 from .dry import say
+from .ending import keeper_of, sweep, wait_for_end
 from .guard import warn
 from .listen import listen
 from .options import IMAGES, Asked, not_yet, project_options, services_argument, timeout_option
@@ -50,13 +52,27 @@ def command(
     try:
         if not known(places):
             raise NotRunning(places.name)
-        with turn(places, "down"), connect(places, changes=True) as connection:
-            listen(connection, connection.send(request), progress(asked.progress, "down", "removed"))
+        with turn(places, "down"):
+            take_down(places, request, asked)
             clear_away(places)
     except NotRunning:
         if not (volumes and not services and remove_volumes(asked, places)):
             warn(f"no resource found to remove for stack {places.name}")
     return 0
+
+
+def take_down(places: Places, request: dict[str, Any], asked: Asked) -> None:
+    try:
+        connection = connect(places, changes=True)
+    except NotRunning:
+        sweep(places)
+        clear_away(places)
+        raise
+    with connection:
+        keeper = keeper_of(places)
+        listen(connection, connection.send(request), progress(asked.progress, "down", "removed"))
+        if not request["services"]:
+            wait_for_end(keeper)
 
 
 def remove_volumes(asked: Asked, places: Places) -> bool:

@@ -202,7 +202,7 @@ class Ground:
         return next((pid for pid, words in self.processes().items() if words.startswith("orchestra-keeper")), 0)
 
     def supervisor(self) -> int:
-        return next((pid for pid, words in self.processes().items() if "orchestra.supervisor" in words), 0)
+        return next((pid for pid, words in self.processes().items() if words.startswith("orchestra-supervisor")), 0)
 
     def pids(self, container: str) -> list[int]:
         """All processes of a container, by its cgroup."""

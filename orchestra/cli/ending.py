@@ -1,0 +1,45 @@
+"""The end of a stack: `down` is over when keeper and supervisor have ended too, and nothing of them is left."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+
+from orchestra.client import dial
+from orchestra.places import Places
+
+PATIENCE = 5.0
+"""Seconds that a keeper may take to end after its stack is gone; it takes milliseconds."""
+
+
+def keeper_of(places: Places) -> int | None:
+    """A pidfd of the keeper, by who listens on its socket (SO_PEERCRED, unix(7)); None without one."""
+    try:
+        with dial(places.run, "keeper.sock") as connection:
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            return os.pidfd_open(struct.unpack("3i", credentials)[0])
+    except OSError:
+        return None
+
+
+def wait_for_end(keeper: int | None) -> None:
+    """Whoever starts the stack anew from now on meets no keeper that is about to leave."""
+    if keeper is None:
+        return
+    try:
+        waiting = select.poll()
+        waiting.register(keeper, select.POLLIN)
+        waiting.poll(PATIENCE * 1000)
+    finally:
+        os.close(keeper)
+
+
+def sweep(places: Places) -> None:
+    """Remove what keepers that were killed left in the run directory of a stack that is no more."""
+    from orchestra.keeper.claim import claim, release
+
+    if os.path.isdir(places.run) and (lock := claim(places)) is not None:
+        release(places)
+        os.close(lock)
