@@ -7,7 +7,6 @@ The run directory holds what a reboot ends (sockets, FIFOs, namespace pins), the
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 
@@ -60,15 +59,18 @@ class Home:
 class Places:
     """The paths and kernel names of one stack."""
 
-    __slots__ = ("data", "home", "name", "run", "scope")
+    __slots__ = ("data", "home", "name", "run")
 
     def __init__(self, home: Home, name: str) -> None:
         self.home = home
         self.name = name
         self.run = f"{home.run}/{name}"
         self.data = f"{home.data}/stacks/{name}"
-        # Two homes may run stacks of one name: what is named in the kernel is told apart by this.
-        self.scope = short_id(home.run, name, size=4)
+
+    @property
+    def scope(self) -> str:
+        """Two homes may run stacks of one name: what is named in the kernel is told apart by this."""
+        return short_id(self.home.run, self.name, size=4)
 
     @property
     def keeper_socket(self) -> str:
@@ -150,4 +152,6 @@ class Places:
 
 
 def short_id(*parts: str, size: int) -> str:
+    import hashlib  # costs more than everything else here, and most commands need no such name
+
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=size).hexdigest()

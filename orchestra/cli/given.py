@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from orchestra.errors import OrchestraError
 from orchestra.stack import mounts as mount_words
 from orchestra.stack import ports as port_words
-from orchestra.stack.files import read_text
+from orchestra.stack.finding import read_text
 from orchestra.stack.model import Mount, Port
 from orchestra.stack.nodes import empty
 from orchestra.stack.problems import Mark

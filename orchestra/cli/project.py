@@ -53,7 +53,7 @@ def checked(name: str, origin: str) -> str:
 
 def seen_name(texts: Sequence[str], directory: str) -> str | None:
     """The name as it can be seen in the files without parsing them; None when only a parser could tell."""
-    from orchestra.stack.files import normalised
+    from orchestra.stack.finding import normalised
 
     name = os.path.basename(directory)
     for text in texts:
@@ -67,7 +67,7 @@ def seen_name(texts: Sequence[str], directory: str) -> str | None:
 
 
 def _text(path: str) -> str:
-    from orchestra.stack.files import read_text
+    from orchestra.stack.finding import read_text
 
     try:
         return read_text(path) if path != "-" else ""

@@ -123,7 +123,7 @@ def wishes(asked: Asked, options: dict[str, Any]) -> dict[str, Any]:
 
 def from_files(asked: Asked, names: Iterable[str]) -> list[str]:
     from orchestra.stack import dotenv
-    from orchestra.stack.files import read_text
+    from orchestra.stack.finding import read_text
 
     found: dict[str, str] = {}
     for name in names:

@@ -32,19 +32,18 @@ def warm_up(argv: Sequence[str], environ: Mapping[str, str]) -> None:
 
 def guess(argv: Sequence[str], environ: Mapping[str, str]) -> Places | None:
     """The stack that is most likely meant."""
-    from orchestra.stack.files import Request, guess_name
+    from orchestra.stack.finding import guess_name
 
     files = (*values(argv, "-f", "--file"), *(word for word in argv if word.endswith((".yml", ".yaml"))))
     name = values(argv, "-p", "--project-name")
     directory = values(argv, "--project-directory")
-    request = Request(
+    found = guess_name(
         tuple(dict.fromkeys(files)),
         name[-1] if name else None,
-        project_directory=directory[-1] if directory else None,
-        cwd=os.getcwd(),
-        environ=environ,
+        directory[-1] if directory else None,
+        os.getcwd(),
+        environ,
     )
-    found = guess_name(request)
     moved = values(argv, "--home")
     home = Home.of({**environ, "ORCHESTRA_HOME": moved[-1]} if moved else environ, os.geteuid())
     return home.stack(found) if found and "/" not in found else None

@@ -1,37 +1,20 @@
-"""The one place of `stack` that touches the disk: finding stack files, `.env`, and loading it all.
-
-Nothing heavy is imported before `load` is called: the command line asks `guess_name` first.
-"""
+"""Loading a stack: its files, `.env`, its name. Nothing heavy is imported before `load` is called."""
 
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestra.errors import OrchestraError
+from orchestra.stack.finding import LETTERS, LOWER, MAX_BYTES, decoded, normalised, read_text, search
 
 if TYPE_CHECKING:
     from orchestra.stack.interpolate import Asked
     from orchestra.stack.model import Stack
     from orchestra.stack.nodes import Node
-
-DEFAULT_NAMES = (
-    "stack.yml",
-    "stack.yaml",
-    "orchestra.yaml",
-    "orchestra.yml",
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yml",
-    "docker-compose.yaml",
-)
-MAX_BYTES = 4 * 1024 * 1024
-_LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
-_NAME = _LOWER | frozenset("_-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +54,6 @@ class Found:
     warnings: tuple[str, ...] = ()
 
 
-def read_text(path: str) -> str:
-    """A regular file's text, bounded; never waits for a FIFO or reads a device without end."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OrchestraError(f"{path} is not a regular file", "copy it to one")
-    with open(path, "rb", opener=_without_waiting) as file:
-        content = file.read(MAX_BYTES + 1)
-    return _decoded(content, path)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _decoded(content: bytes, path: str) -> str:
-    if len(content) > MAX_BYTES:
-        raise OrchestraError(f"{path} is larger than {MAX_BYTES >> 20} MiB")
-    if b"\0" in content:
-        raise OrchestraError(f"{path} is not text: it has a NUL byte")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise OrchestraError(f"{path}:{line}: not UTF-8 text", "save it as UTF-8") from None
-
-
 def find(request: Request) -> Found:
     """The files of a project, its folder and its variables (compose's order: options, variables, search upward)."""
     start = os.path.join(request.cwd, request.project_directory or "")
@@ -107,7 +65,7 @@ def find(request: Request) -> Found:
         if named:
             files, from_variable = tuple(named.split(variables.get("COMPOSE_PATH_SEPARATOR") or ":")), True
         else:
-            files = _search(start, warnings)
+            files = search(start, warnings)
     paths = tuple(each if each == "-" else os.path.join(request.cwd, each) for each in files)
     directory = os.path.abspath(start)
     if not request.project_directory and paths[0] != "-":
@@ -116,33 +74,6 @@ def find(request: Request) -> Found:
         own = _dot_env(request, directory)
         variables = {**own, **(first if from_variable else {}), **request.environ}
     return Found(paths, directory, variables, tuple(warnings))
-
-
-def _search(start: str, warnings: list[str]) -> tuple[str, ...]:
-    """The nearest default file, upward, and its override file."""
-    folder = os.path.abspath(start)
-    while True:
-        there = [name for name in DEFAULT_NAMES if os.path.isfile(os.path.join(folder, name))]
-        if there:
-            if len(there) > 1:
-                warnings.append(f"found {', '.join(there)} in {folder}; using {there[0]}")
-            return tuple(os.path.join(folder, name) for name in (there[0], *_override(folder)))
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            raise OrchestraError(
-                f"there is no stack file in {os.path.abspath(start)} or a folder above it",
-                f"name one, as in: orchestra up store.yml (or call it {DEFAULT_NAMES[0]})",
-            )
-        folder = parent
-
-
-def _override(folder: str) -> list[str]:
-    for name in DEFAULT_NAMES:
-        stem, dot, ending = name.rpartition(".")
-        override = f"{stem}.override{dot}{ending}"
-        if os.path.isfile(os.path.join(folder, override)):
-            return [override]
-    return []
 
 
 def _dot_env(request: Request, folder: str) -> dict[str, str]:
@@ -170,13 +101,8 @@ def _existing(path: str) -> str:
         raise OrchestraError(f"cannot read {path}: {error.strerror}", "is its name right?") from None
 
 
-def normalised(name: str) -> str:
-    """A project name out of any word: lower case, foreign characters dropped, none of `_-` in front."""
-    return "".join(letter for letter in name.lower() if letter in _NAME).lstrip("_-")
-
-
 def _checked(name: str, origin: str) -> str:
-    if not name or name[0] not in _LOWER or not set(name) <= _NAME:
+    if not name or name[0] not in LOWER or not set(name) <= LETTERS:
         raise OrchestraError(
             f"{name!r} ({origin}) is not a project name",
             "use lower case letters, digits, - and _, starting with a letter or digit",
@@ -192,33 +118,6 @@ def _given_name(request: Request, variables: Mapping[str, str]) -> str | None:
     return None
 
 
-def guess_name(request: Request) -> str | None:
-    """The project's name without reading YAML: a hint for warming up, never to be relied on."""
-    try:
-        if request.project_name:
-            return request.project_name
-        named = request.environ.get("COMPOSE_PROJECT_NAME")
-        if named:
-            return named
-        files = request.files or _search(os.path.join(request.cwd, request.project_directory or ""), [])
-        if files[0] == "-":
-            return None
-        written = [name for path in files if (name := _top_level_name(read_text(os.path.join(request.cwd, path))))]
-        first = os.path.dirname(os.path.abspath(os.path.join(request.cwd, files[0])))
-        folder = os.path.join(request.cwd, request.project_directory) if request.project_directory else first
-        return normalised(written[-1] if written else os.path.basename(os.path.abspath(folder))) or None
-    except (OSError, OrchestraError):
-        return None
-
-
-def _top_level_name(text: str) -> str:
-    for line in text.splitlines():
-        if line.startswith("name:"):
-            word = line[5:].partition(" #")[0].strip().strip("'\"")
-            return "" if "$" in word else word
-    return ""
-
-
 def load(request: Request) -> Loaded:
     """Everything that a command needs to know of a stack; raises `Problems` with all that is wrong."""
     from orchestra.stack import loading
@@ -231,7 +130,7 @@ def sources(found: Found, request: Request) -> list[tuple[str, str]]:
     texts = []
     for path in found.files:
         if path == "-":
-            texts.append(("stdin", _decoded(sys.stdin.buffer.read(MAX_BYTES + 1), "stdin")))
+            texts.append(("stdin", decoded(sys.stdin.buffer.read(MAX_BYTES + 1), "stdin")))
             continue
         try:
             texts.append((shortened(path, request.cwd), read_text(path)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from orchestra.stack import clashes, files
+from orchestra.stack import clashes, files, finding
 from orchestra.stack.assemble import Assembly, Source, assemble, documents
 from orchestra.stack.compose import model_of
 from orchestra.stack.files import Found, Loaded, Request
@@ -52,7 +52,7 @@ def modelled_of(request: Request, found: Found) -> Modelled:
         variables=variables,
         directory=found.directory,
         unset=lambda name: unset.setdefault(name),
-        read_text=files.read_text,
+        read_text=finding.read_text,
         spell=lambda path: files.shortened(path, request.cwd),
         problems=problems,
         trail=found.files,
@@ -62,7 +62,7 @@ def modelled_of(request: Request, found: Found) -> Modelled:
     report = Report(root, problems, list(found.warnings), silenced)
     for name in unset:
         report.warn(f"the variable {name} is not set; it is taken to be empty")
-    scope = Scope(report, found.directory, variables.get("HOME", "/"), variables, files.read_text)
+    scope = Scope(report, found.directory, variables.get("HOME", "/"), variables, finding.read_text)
     merged = check(root.plain(), report, request.known_valid, request.remember_valid)
     if "version" in merged:
         report.warn("version is obsolete and has no effect (leave it out)")

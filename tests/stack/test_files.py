@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 
 from orchestra.errors import OrchestraError
-from orchestra.stack.files import Request, find, guess_name, load, to_json, to_yaml
+from orchestra.stack.files import Request, find, load, to_json, to_yaml
+from orchestra.stack.finding import guess_name
 
 ONE = "services: {a: {rootfs: host, command: '${A:-none}'}}\n"
+
+
+def guessed(request: Request) -> str | None:
+    return guess_name(request.files, request.project_name, request.project_directory, request.cwd, request.environ)
 
 
 def put(folder: Path) -> Path:
@@ -72,7 +77,7 @@ def test_a_name_can_be_guessed_without_reading(tmp_path: Path, text: str) -> Non
     folder = put(tmp_path / "My.Shop")
     (folder / "stack.yml").write_text(text)
     request = Request(cwd=str(folder))
-    assert guess_name(request) == load(request).stack.name
+    assert guessed(request) == load(request).stack.name
 
 
 def test_names_have_their_order(tmp_path: Path) -> None:
@@ -134,7 +139,7 @@ def test_the_project_directory_can_be_another(tmp_path: Path) -> None:
     stack = load(request).stack
     assert (stack.name, stack.directory) == ("other", str(tmp_path / "other"))
     assert stack.services["a"].command == ("other",)
-    assert guess_name(request) == "other"
+    assert guessed(request) == "other"
 
 
 @pytest.mark.parametrize("name", ["stack.yml", ".env", "e.env"])
@@ -197,7 +202,7 @@ def test_a_valid_document_is_checked_once(tmp_path: Path) -> None:
 
 def test_finding_out_a_name_imports_nothing_heavy() -> None:
     """The command line does this before it decides anything."""
-    program = "import sys, orchestra.stack.files as f; f.guess_name(f.Request(cwd='/'))\n"
+    program = "import sys, orchestra.stack.finding as f; f.guess_name((), None, None, '/', {})\n"
     program += "print(*sorted({'yaml', 'jsonschema', 'json', 'socket'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=os.getcwd())
     assert out.stdout.strip() == ""
