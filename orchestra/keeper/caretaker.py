@@ -31,7 +31,9 @@ class Caretaker:
         command: Sequence[str],
         environment: dict[str, str],
         function: Callable[[], None] | None,
+        first: int = 0,
     ) -> None:
+        """`first`: the pid of one that was forked already."""
         self._loop = loop
         self._record = f"{places.run}/supervisor.json"
         self._run = places.run
@@ -42,12 +44,18 @@ class Caretaker:
         self._delay = SHORTEST_DELAY
         self._since = 0.0
         self._pidfd = -1
+        self._first = first
         self.pid = 0
         self.wanted = True
         self.on_gone: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Find the one that an earlier keeper started, or start one."""
+        if self._first:
+            self._since = time.monotonic()
+            self.pid = self._first
+            self._save()
+            return
         if record := records.load(self._record):
             pidfd = open_pidfd(int(record["pid"]), int(record["start_time"]))
             if pidfd is not None:
@@ -84,6 +92,9 @@ class Caretaker:
             sys.stderr.write(f"keeper: the supervisor could not be started: {error}\n")
             self.gone()
             return
+        self._save()
+
+    def _save(self) -> None:
         try:
             records.save(self._run, "supervisor", {"pid": self.pid, "start_time": start_time(self.pid)})
         except OSError as error:

@@ -71,6 +71,7 @@ class Keeper:
         self._caretaker.on_gone = self._no_supervisor
         self._caretaker.start()
         self._engine.warm()
+        self.reap()  # who ended before anybody listened for SIGCHLD
         self._loop.run()
         listener.close()
         for connection in list(self._connections):

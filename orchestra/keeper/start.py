@@ -152,24 +152,47 @@ def keep(
     places: Places, supervisor: Callable[[], None] | None, command: Sequence[str] | None, engine: Engine | None
 ) -> int:
     """Be the keeper, in a process that is detached already. Returns the exit status."""
-    from .caretaker import Caretaker
     from .claim import claim
-    from .engine import Engine
-    from .keeper import Keeper
-    from .loop import Loop
 
     lock = claim(places)
     if lock is None:
         return 0
-    loop = Loop()
-    if command is None and supervisor is None:
+    default = command is None and supervisor is None
+    # The supervisor has the most to import, so it goes first; unless one may be there already, to be found.
+    first = _fork_supervisor(places) if default and not os.path.exists(f"{places.run}/supervisor.json") else 0
+    from .caretaker import Caretaker
+    from .engine import Engine
+    from .keeper import Keeper
+    from .loop import Loop
+
+    if default:
         supervisor = functools.partial(supervise, places)
-    caretaker = Caretaker(loop, places, command or (), environment(places), supervisor)
+    loop = Loop()
+    caretaker = Caretaker(loop, places, command or (), environment(places), supervisor, first)
     keeper = Keeper(places, loop, engine or Engine(), caretaker)
     _hear_signals(loop, keeper.reap)
     gc.freeze()  # children share these pages for longer when the collector leaves them alone
     keeper.serve()
     return 0
+
+
+def _fork_supervisor(places: Places) -> int:
+    """The pid of a supervisor that has nothing of this process but its standard descriptors."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            from .errand import become_plain
+
+            become_plain(keep=())
+            supervise(places)
+            status = 0
+        except BaseException:  # noqa: BLE001  it must not run on as a second keeper
+            sys.excepthook(*sys.exc_info())
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return pid
 
 
 def supervise(places: Places) -> None:

@@ -90,14 +90,16 @@ def started(wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str]) -> W
     return replace(wanted, targets=targets)
 
 
-def restarted(wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str], grace: float | None) -> Wanted:
-    """`restart`: a new run of each, and of whatever depends on them with `restart: true`."""
+def restarted(
+    wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str], grace: float | None, no_deps: bool = False
+) -> Wanted:
+    """`restart`: a new run of each and, without `no_deps`, of whoever depends on them with `restart: true`."""
     chosen = set(names)
     targets = dict(wanted.targets)
     for name in chosen & set(targets):
         target = targets[name]
         targets[name] = replace(target, stopped=False, held=False, epoch=target.epoch + 1, grace=grace)
-    moved = {targets[name].service.name for name in chosen & set(targets)}
+    moved = set() if no_deps else {targets[name].service.name for name in chosen & set(targets)}
     for name, target in targets.items():
         # Who shares the network of another needs no new run: the network is kept through restarts.
         shared = target.service.network_mode.removeprefix("service:")

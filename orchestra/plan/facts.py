@@ -91,12 +91,21 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something could not be made: since when, how often in a row, and why."""
+
+    since: float
+    times: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     containers: Mapping[str, Seen] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)  # those that are up
     volumes: frozenset[str] = frozenset()  # names of volumes that exist
     busy_networks: frozenset[str] = frozenset()
-    troubles: Mapping[str, tuple[float, int]] = field(default_factory=dict)  # network or volume -> since, how often
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)  # of networks and volumes
 
 
 def container_name(stack: str, service: Service, replica: int) -> str:

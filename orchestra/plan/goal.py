@@ -12,8 +12,6 @@ from .steps import Hold, Plan
 
 Goal = Literal["accepted", "running", "healthy", "stopped", "gone"]
 RUNS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.HEALTHY, Phase.UNHEALTHY})
-NOT_READY = 4
-"""Exit status of a command that waited for what cannot become so."""
 
 
 def unmet(goal: Goal, names: Collection[str], wanted: Wanted, facts: Facts, plan: Plan, now: float) -> list[str]:
@@ -26,10 +24,11 @@ def unmet(goal: Goal, names: Collection[str], wanted: Wanted, facts: Facts, plan
     failures = [
         failure
         for name in sorted(names)
-        if (failure := _failure(goal, name, wanted, facts, holds, now)) and not facts.containers[name].busy
+        if (failure := _failure(goal, name, wanted, facts, holds, now))
+        and not (name in facts.containers and facts.containers[name].busy)
     ]
     if failures:
-        raise OrchestraError("\n".join(failures), "orchestra logs and orchestra ps tell more", NOT_READY)
+        raise OrchestraError("\n".join(failures), "orchestra logs and orchestra ps tell more")
     awaited = _awaited(wanted)
     return [
         name
@@ -55,11 +54,13 @@ def _failure(
 ) -> str | None:
     target = wanted.targets.get(name)
     seen = facts.containers.get(name)
-    if target is None or seen is None or target.stopped:
+    if target is None or target.stopped:
         return None
     hold = holds.get(name)
     if hold is not None and hold.hopeless:
         return f"cannot start {name}: {hold.reason}"
+    if seen is None:
+        return None
     run = seen.run
     if run is None or run.alive or run.epoch < target.epoch:
         return _unhealthy(goal, name, target, seen, now)

@@ -95,8 +95,8 @@ class _Look:
         )
 
     def _rested(self, thing: str) -> bool:
-        since, times = self.facts.troubles.get(thing, (0.0, 0))
-        return self._pause_over(since, times)
+        trouble = self.facts.troubles.get(thing)
+        return trouble is None or self._pause_over(trouble.since, trouble.times)
 
     def _pause_over(self, since: float, times: int) -> bool:
         if not times:
@@ -147,14 +147,19 @@ class _Look:
         for join in target.service.networks:
             network = self.wanted.networks.get(join.network)
             if network is not None and self.facts.networks.get(join.network) != network:
-                return Hold(name, f"network {network.name} is not there yet")
+                return self._missing(name, f"network {network.name}", network.key)
         for mount in target.service.mounts:
             volume = self.wanted.volumes.get(mount.source) if mount.type == "volume" else None
             if volume is not None and volume.name not in self.facts.volumes:
-                return Hold(name, f"volume {volume.name} is not there yet")
+                return self._missing(name, f"volume {volume.name}", volume.name)
         if provider := self._provider_missing(target.service):
             return Hold(name, f"the network of {provider} is not there yet")
         return Make(name, "it does not exist")
+
+    def _missing(self, name: str, what: str, thing: str) -> Hold:
+        if trouble := self.facts.troubles.get(thing):
+            return Hold(name, f"{what} could not be made: {trouble.what}", hopeless=True)
+        return Hold(name, f"{what} is not there yet")
 
     def _provider_missing(self, service: Service) -> str | None:
         if not service.network_mode.startswith("service:"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ..stack.model import HostRoot
 from ..wire.api import PortRow, Row, State
 from .facts import Seen, Target
 from .phase import Phase, due_at, how_it_ended, phase_of
@@ -62,6 +63,7 @@ def row_of(
         "why": _why(target, seen, hold, now),
         "ports": list(ports),
         "addresses": dict(addresses),
+        "image": "rootfs:host" if isinstance(service.rootfs, HostRoot) else f"rootfs:{service.rootfs.path}",
         "command": " ".join([*service.entrypoint, *service.command]),
         "logs": logs,
         "labels": dict(service.labels),

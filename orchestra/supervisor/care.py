@@ -23,8 +23,13 @@ class Care:
             await anyio.sleep(PAUSE)
             for key in list(self._world.networks):
                 router = self._world.page.routers.get(key)
-                if router is None or key in self._world.busy_networks or not is_pinned(router.pin):
+                if router is None or key in self._world.busy_networks:
                     continue
-                if not await anyio.to_thread.run_sync(alive, router):
+                if not is_pinned(router.pin):
+                    # Its namespace is gone, and everything in it: to be made anew.
+                    self._world.journal.tell("notice", f"network {router.label} was taken away and is made again")
+                    del self._world.networks[key]
+                    self._world.ring()
+                elif not await anyio.to_thread.run_sync(alive, router):
                     self._world.journal.tell("notice", f"network {router.label} was damaged and is made whole again")
                     await self._performer.heal(key)

@@ -11,7 +11,7 @@ import anyio.abc
 import anyio.to_thread
 
 from ..errors import OrchestraError
-from ..plan.facts import Seen
+from ..plan.facts import Seen, Trouble
 from ..plan.reconcile import reconcile
 from ..plan.signals import number_of
 from ..plan.steps import (
@@ -130,8 +130,9 @@ class Loop:
             self._world.troubles.pop(thing, None)
         except (OrchestraError, OSError) as error:
             what = error.what if isinstance(error, OrchestraError) else str(error)
-            times = self._world.troubles.get(thing, (0.0, 0))[1] + 1
-            self._world.troubles[thing] = (time.monotonic(), times)
+            before = self._world.troubles.get(thing)
+            times = before.times + 1 if before else 1
+            self._world.troubles[thing] = Trouble(time.monotonic(), times, what)
             self._world.journal.tell("trouble", f"cannot {step.describe()}: {what}")
         self._world.busy_networks.discard(thing)
         self._world.ring()

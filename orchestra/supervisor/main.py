@@ -39,6 +39,8 @@ from .world import World
 IDLE = 10.0
 """Seconds after which a supervisor that nobody has asked for anything, and that has nothing, ends."""
 SAVE_PAUSE = 0.05
+PATIENCE = 2.0
+"""Seconds that the keeper, which starts its supervisor before everything else, may take to listen."""
 
 
 class Supervisor:
@@ -50,7 +52,7 @@ class Supervisor:
         self.link = Link(places, self._on_event)
         self.shelf = Shelf(self.link)
         self.execs = Execs(self.link)
-        self.performer = Performer(self.world, self.link, self.held)
+        self.performer = Performer(self.world, self.link, self.held, self.shelf)
         oneoffs = OneOffs(self.world, self.execs, self.performer)
         self.requests = Requests(self.world, self.link, self.held, oneoffs, self.performer, self._keeper_pid)
 
@@ -65,7 +67,7 @@ class Supervisor:
         return self.link.peer
 
     async def run(self) -> None:
-        await self._connect()
+        await self._connect(PATIENCE)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._serve_keeper, tasks)
             doors = Doors(self.world, self.held, self.shelf, tasks)
@@ -86,13 +88,18 @@ class Supervisor:
 
     # The keeper
 
-    async def _connect(self) -> None:
+    async def _connect(self, patience: float = 0.0) -> None:
+        """To the keeper; one that does not answer within `patience` seconds is replaced."""
+        end = anyio.current_time() + patience
         while True:
             try:
                 self.link.connect()
                 return
             except OSError:
-                await self._start_keeper()
+                if anyio.current_time() < end:
+                    await anyio.sleep(0.002)
+                else:
+                    await self._start_keeper()
 
     async def _start_keeper(self) -> None:
         """Containers must not be left to themselves because a keeper would not start: try until one does."""

@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from ..errors import OrchestraError
 from ..network import plugs, routers
+from ..network.inside import is_pinned
 from ..plan import defaults, steps
 from ..plan.facts import Run, Seen
 from ..plan.launch import Ground, capabilities, launch_spec
@@ -31,6 +32,7 @@ from ..wire.keeping import SandboxSpec
 from . import wiring
 from .link import Link, Refused
 from .ports import HeldPorts
+from .shelf import Shelf
 from .world import World
 
 START_FAILED = 127
@@ -48,9 +50,10 @@ class Expected:
 
 
 class Performer:
-    def __init__(self, world: World, link: Link, held: HeldPorts) -> None:
+    def __init__(self, world: World, link: Link, held: HeldPorts, shelf: Shelf) -> None:
         self._world = world
         self._link = link
+        self._shelf = shelf
         self._held = held
         self._wiring = anyio.Lock()  # one change of publications at a time
         self._building = threading.Lock()
@@ -62,12 +65,8 @@ class Performer:
         """Raises OrchestraError; the caller notes it."""
         match step:
             case steps.MakeNetwork(network):
-                router = self._world.page.routers[network.key]
-                notices = await anyio.to_thread.run_sync(routers.ensure_router, router)
-                # Before anybody can ask: a question that finds nobody listening is refused at once.
-                self._world.resolvers[network.key] = await anyio.to_thread.run_sync(_dns_sockets, router)
+                await self._raise(network.key)
                 self._world.networks[network.key] = network
-                self._tell_notices(notices)
             case steps.DropNetwork(network):
                 router = _as_it_was(self._world.page.routers[network.key], network)
                 await anyio.to_thread.run_sync(routers.remove_router, router)
@@ -80,6 +79,27 @@ class Performer:
                 folder = os.path.dirname(self._world.places.home.volume(name))
                 await anyio.to_thread.run_sync(shutil.rmtree, folder)
                 self._world.volumes.discard(name)
+
+    async def _raise(self, key: str) -> None:
+        """Router, resolver, and the plugs and publications of who is in it already."""
+        world = self._world
+        router = world.page.routers[key]
+        was_there = await anyio.to_thread.run_sync(is_pinned, router.pin)
+        self._tell_notices(await anyio.to_thread.run_sync(routers.ensure_router, router))
+        if not was_there or not (key in world.resolvers or key in world.networks):
+            # Before anybody can ask: a question that finds nobody listening is refused at once.
+            await self._shelf.drop(f"dns {key}")
+            for stale in world.resolvers.pop(key, ()):
+                stale.close()
+            world.resolvers[key] = await anyio.to_thread.run_sync(_dns_sockets, router)
+        services = {
+            name: seen.service
+            for name, seen in world.seen.items()
+            if seen.made and any(join.network == key for join in seen.service.networks)
+        }
+        if services:
+            await anyio.to_thread.run_sync(self._plug, services)
+            await self.publish({key}, only_up=False)
 
     def _tell_notices(self, notices: Sequence[str]) -> None:
         for notice in notices:
@@ -146,10 +166,10 @@ class Performer:
         for key, its_plugs in by_router.items():
             plugs.ensure_plugs(self._world.page.routers[key], its_plugs)
 
-    async def publish(self, keys: set[str]) -> None:
+    async def publish(self, keys: set[str], only_up: bool = True) -> None:
         """Make the publications of these networks what the book says."""
         async with self._wiring:
-            for key in sorted(keys & set(self._world.networks)):
+            for key in sorted(keys & set(self._world.networks) if only_up else keys):
                 router = self._world.page.routers[key]
                 if router.uplink is None:
                     continue
@@ -159,16 +179,12 @@ class Performer:
                 await anyio.to_thread.run_sync(routers.allow_host, router, opened)
 
     async def heal(self, key: str) -> None:
-        """Make a network whole that somebody took parts of: router, plugs, publications."""
-        world = self._world
-        router = world.page.routers[key]
-        services = {name: seen.service for name, seen in world.seen.items() if seen.made}
+        """Make a network whole that somebody took parts of."""
         try:
-            self._tell_notices(await anyio.to_thread.run_sync(routers.ensure_router, router))
-            await anyio.to_thread.run_sync(self._plug, services)
-            await self.publish({key})
+            await self._raise(key)
         except (OrchestraError, OSError) as error:
-            world.journal.tell("trouble", f"network {router.label} could not be made whole: {error}")
+            label = self._world.page.routers[key].label
+            self._world.journal.tell("trouble", f"network {label} could not be made whole: {error}")
 
     async def launch(self, name: str, cause: str) -> None:
         world = self._world

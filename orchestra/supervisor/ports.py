@@ -103,7 +103,7 @@ class HeldPorts:
         try:
             self._sockets[key] = hold(*key)
         except OrchestraError as error:
-            raise OrchestraError(f"cannot start {owner}: {error.what}", error.hint, status=7) from None
+            raise OrchestraError(f"cannot start {owner}: {error.what}", error.hint) from None
         fresh.append(key)
 
 

@@ -184,7 +184,8 @@ class Requests:
 
     async def restart(self, message: Message, _: list[int], caller: Caller) -> Reply:
         names = self._names(message)
-        self._want(apply.restarted(self._world.wanted, self._world.seen, names, message.get("timeout")))
+        grace, no_deps = message.get("timeout"), bool(message.get("no_deps"))
+        self._want(apply.restarted(self._world.wanted, self._world.seen, names, grace, no_deps))
         await self._until(message, caller, names, message.get("until", "running"))
         return {}
 

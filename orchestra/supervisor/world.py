@@ -14,7 +14,7 @@ from dataclasses import replace
 import anyio
 
 from ..places import Places
-from ..plan.facts import Facts, Run, Seen, Wanted
+from ..plan.facts import Facts, Run, Seen, Trouble, Wanted
 from ..plan.phase import after_end
 from ..plan.rows import row_of
 from ..plan.steps import Plan
@@ -32,7 +32,7 @@ class World:
         self.journal = journal
         self.volumes: set[str] = set()
         self.busy_networks: set[str] = set()
-        self.troubles: dict[str, tuple[float, int]] = {}
+        self.troubles: dict[str, Trouble] = {}
         self.pids: dict[str, int] = {}
         self.resolvers: dict[str, list[socket.socket]] = {}  # network key -> sockets that nobody serves yet
         self.notices: list[str] = []

@@ -43,6 +43,7 @@ class Row(TypedDict):
     why: str  # "waiting: cart is not healthy yet (starting)", "restarting in 6.4 s (5th)", …
     ports: list[PortRow]
     addresses: dict[str, str]  # network key -> address
+    image: str  # what the root file system is: "rootfs:host", "rootfs:/srv/tree"
     command: str
     logs: str  # directory of the log
     labels: dict[str, str]
@@ -111,6 +112,7 @@ class ServicesRequest(TypedDict):
     services: list[str] | None
     timeout: float | None
     until: NotRequired[Literal["accepted", "running", "healthy"]]  # start and restart
+    no_deps: NotRequired[bool]  # restart: only these, not who leans on them
 
 
 class KillRequest(TypedDict):
