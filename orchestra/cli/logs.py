@@ -26,6 +26,7 @@ from .ps import rows_of
 from .reach import connect
 
 ENDED = ("exited", "dead", "created")
+LAST_LOOK = 0.5  # seconds that everything has to be over for
 
 
 @click.command()
@@ -115,15 +116,19 @@ def follow(
     for row in rows:
         output.add(row, since, tail)
     connection = watching(places)
+    over_since: float | None = None
     while True:
         output.show()
         over = not states or all(state in ENDED for state in states.values())
-        if connection is None or over or time.time_ns() > until:
+        over_since = (over_since or time.monotonic()) if over else None
+        # A restart shows for a moment what looks like the end.
+        past = over_since is not None and time.monotonic() - over_since >= LAST_LOOK
+        if connection is None or not states or past or time.time_ns() > until:
             output.show()
             printer.finish()
             return
         sources: list[Any] = [connection, *output.sources()]
-        select.select(sources, [], [], output.patience())
+        select.select(sources, [], [], LAST_LOOK if over else output.patience())
         connection = update(places, connection, output, states)
 
 

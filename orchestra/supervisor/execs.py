@@ -58,6 +58,10 @@ class Execs:
             self._waiting.pop(name, None)
         return result[0]
 
+    def forget(self, name: str) -> None:
+        """Nobody waits for its end."""
+        del self._waiting[name]
+
     def take(self, message: Message) -> None:
         """The keeper's `exec_exited`."""
         waiting = self._waiting.get(message["exec"])

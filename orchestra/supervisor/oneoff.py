@@ -50,14 +50,20 @@ class OneOffs:
             message.get("user"),
             bool(message.get("tty")),
         )
+        nowhere = [] if descriptors or process["terminal"] else [os.open(os.devnull, os.O_RDWR)]
         try:
-            ident, pid, came = await self._execs.start(name, process, ground.seccomp, descriptors)
+            streams = descriptors or nowhere * 3
+            ident, pid, came = await self._execs.start(name, process, ground.seccomp, streams)
         except Refused as refused:
             raise OrchestraError(
                 f"cannot run {message['args'][0]} in {name}: {refused.what}", status=_status(refused)
             ) from None
+        finally:
+            for descriptor in nowhere:
+                os.close(descriptor)
         await self._answer_start(caller, message, {"started": pid}, came)
         if message.get("detach"):
+            self._execs.forget(ident)
             return {"code": 0}
         ended = await self._execs.ended(ident)
         return {"code": UNKNOWN if ended.code is None else ended.code}
