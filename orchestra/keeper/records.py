@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def save(directory: str, name: str, record: Record) -> None:
     path = f"{directory}/{name}.json"
     with open(path + ".new", "w") as file:
-        json.dump(record, file, separators=(",", ":"))
+        file.write(json.dumps(record, separators=(",", ":")))  # json.dump would go without the C encoder
     os.rename(path + ".new", path)
 
 

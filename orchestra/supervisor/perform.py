@@ -310,7 +310,8 @@ class Performer:
         services = {name: world.seen[name].service for name in names}
         for name in names:
             world.note(name, made=False)
-        await self.publish({join.network for service in services.values() for join in service.networks})
+        used = {join.network for service in services.values() for join in service.networks}
+        await self.publish(used & set(world.wanted.networks))
         await anyio.to_thread.run_sync(self._take_away, services)
         for name, service in services.items():
             await self._link.request({"do": "forget", "name": name})
@@ -322,7 +323,11 @@ class Performer:
 
     def _take_away(self, services: dict[str, Service]) -> None:
         places = self._world.places
-        going = [plug for item in services.items() for _, plug in wiring.plugs_of(self._world, *item)]
+        staying = self._world.wanted.networks
+        # A network that goes as well takes its plugs along: each removal by itself is a wait in the kernel.
+        going = [
+            plug for item in services.items() for key, plug in wiring.plugs_of(self._world, *item) if key in staying
+        ]
         plugs.unplug(going)
         driver = cgroups.driver()
         for name in services:

@@ -29,6 +29,8 @@ from .ports import HeldPorts
 from .world import World
 
 Reply = dict[str, Any]
+TELLING_PAUSE = 0.03
+"""Seconds between two answers with rows: faster than anybody reads, and all rows are looked at for each."""
 
 
 class Requests:
@@ -86,8 +88,8 @@ class Requests:
     async def watch(self, message: Message, _: list[int], caller: Caller) -> Reply:
         teller = _Teller(self._world, caller, message["id"])
         while True:
-            await teller.tell()
-            await self._world.changed()
+            await teller.tell_in_time()
+            await teller.wait()
 
     async def events(self, message: Message, _: list[int], caller: Caller) -> Reply:
         fresh_in, fresh_out = anyio.create_memory_object_stream[Any](1000)
@@ -273,10 +275,16 @@ class Requests:
         world = self._world
         teller = _Teller(world, caller, message["id"], frozenset(names))
         while goal != "accepted":
-            await world.changed()
-            await teller.tell()
-            if not unmet(goal, names, world.wanted, world.facts(), world.plan, time.monotonic()):
+            await teller.wait()
+            try:
+                reached = not unmet(goal, names, world.wanted, world.facts(), world.plan, time.monotonic())
+            except OrchestraError:
+                await teller.tell()
+                raise
+            if reached:
+                await teller.tell()
                 return
+            await teller.tell_in_time()
 
 
 class _Teller:
@@ -288,8 +296,23 @@ class _Teller:
         self._number = number
         self._only = only
         self._told: dict[str, Row] = {}
+        self._next = 0.0  # when it may tell again
+        self._late = False  # something may be untold
+
+    async def wait(self) -> None:
+        """For a change, or until what is untold may be told."""
+        with anyio.move_on_after(max(0.0, self._next - time.monotonic()) if self._late else None):
+            await self._world.changed()
+        self._late = True
+
+    async def tell_in_time(self) -> None:
+        """Tell, unless it has just told: `wait` comes back to it."""
+        if time.monotonic() >= self._next:
+            await self.tell()
 
     async def tell(self) -> None:
+        self._next = time.monotonic() + TELLING_PAUSE
+        self._late = False
         now = {row["name"]: row for row in self._world.rows() if self._only is None or row["name"] in self._only}
         fresh = [row for name, row in now.items() if _gist(self._told.get(name)) != _gist(row)]
         gone: list[Row] = [{**row, "gone": True} for name, row in self._told.items() if name not in now]
