@@ -1,110 +1,150 @@
-"""The example store in its containers: as the README promises, and through its web front in a real browser."""
+"""The store in real containers: what a person does with it, with and without a browser."""
 
 from __future__ import annotations
 
-import http.client
+import os
+import re
 import socket
-import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
+from test_browser import (  # collected here again, with the fixtures of this module
+    ARGUMENTS,
+    CHROMIUM,
+    page,  # noqa: F401
+    test_an_order_is_there_although_the_orders_service_was_killed,  # noqa: F401
+    test_an_order_outlives_a_kill_after_it_was_placed,  # noqa: F401
+)
+from window import Window
 
+from .room import Room
 from .stage import ROOT, Stage, until
 
-browsing = pytest.importorskip("store.test_browser")
-browser, page = browsing.browser, browsing.page
-test_an_order_is_there_although_orders_was_killed = pytest.mark.timeout(120)(
-    browsing.test_an_order_is_there_although_the_orders_service_was_killed
-)
-test_an_order_outlives_a_kill = pytest.mark.timeout(120)(browsing.test_an_order_outlives_a_kill_after_it_was_placed)
-
-pytestmark = pytest.mark.kernel
-FILE = str(ROOT / "examples" / "store" / "store.yml")
-SERVICES = ("accounts", "cart", "catalog", "orders", "web")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+FILE = str(ROOT / "examples/store/store.yml")
+SERVICES = {"accounts", "catalog", "cart", "orders", "web"}
 
 
 class Store:
-    """The store of a stage, on a port of its own."""
+    """One home with the store in it, at a port of its own."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.port = free_port()
-        stage.names.add("store")
+    def __init__(self) -> None:
+        self.stage = Stage()
+        self.stage.names.add("store")
+        self.stage.networks.add(("store", "default"))
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.port: int = server.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __call__(self, *words: str) -> str:
+        return self.stage.ok(*words, env={"STORE_PORT": str(self.port)}, timeout=60)
 
     def up(self) -> None:
-        done = self.stage.run("up", "-d", "--wait", FILE, env={"STORE_PORT": str(self.port)})
-        assert done.returncode == 0, done.stderr + self.stage.said()
+        self("up", "--wait", FILE)
 
-    def down(self, *words: str) -> None:
-        self.stage.ok("-p", "store", "down", *words)
-
-    def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    def kill(self, service: str) -> None:
-        """SIGKILL its process from the host, as no command of ours would."""
+    def kill(self, service: str) -> int:
         pid = self.stage.pid(f"store-{service}-1")
-        subprocess.run(["kill", "-KILL", str(pid)], check=True)
+        os.kill(pid, 9)
+        return pid
+
+    def row(self, service: str) -> dict[str, object]:
+        return self.stage.rows(FILE)[f"store-{service}-1"]
 
 
 @pytest.fixture
-def store(orchestra: Stage) -> Store:
-    return Store(orchestra)
-
-
-@pytest.fixture
-def store_url(store: Store) -> Iterator[str]:
+def store() -> Iterator[Store]:
+    store = Store()
     store.up()
-    return f"http://127.0.0.1:{store.port}"
+    yield store
+    store.stage.close()
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Room]:
+    room = Room(str(CHROMIUM))
+    yield room
+    room.close()
+
+
+@pytest.fixture(scope="module")
+def browser(room: Room) -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=room.program, args=ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
-def kill_orders(store: Store) -> Callable[[], None]:
+def store_url(store: Store, room: Room) -> str:
+    room.open(store.port)
+    return store.url
+
+
+@pytest.fixture
+def kill_orders(store: Store) -> Callable[[], object]:
     return lambda: store.kill("orders")
 
 
-def test_one_command_has_the_store_running(store: Store) -> None:
-    """`up --wait`: five containers, each healthy, and the front answers at the published port."""
-    store.up()
-    rows = store.stage.rows("-p", "store")
-    assert {row["Service"]: row["Health"] for row in rows.values()} == dict.fromkeys(SERVICES, "healthy")
-    status, text = store.get("/")
-    assert status == 200
-    assert "Kiln" in text
+def runs_anew(row: dict[str, object], before: int) -> bool:
+    return row["State"] == "running" and row["Pid"] not in (None, before)
 
 
-def test_what_is_killed_is_back_and_nobody_else_notices(store: Store) -> None:
-    """kill -9 of a service: back by itself, the others keep their processes, ps tells what happened."""
-    store.up()
-    before = {service: store.stage.pid(f"store-{service}-1") for service in SERVICES}
-    store.kill("cart")
-    until(lambda: store.stage.rows("-p", "store")["store-cart-1"]["Health"] == "healthy", "cart is healthy again")
-    after = {service: store.stage.pid(f"store-{service}-1") for service in SERVICES}
-    assert {service for service in SERVICES if before[service] != after[service]} == {"cart"}
-    told = store.stage.ok("-p", "store", "ps")
-    assert "killed by SIGKILL" in told
+def order(window: Window) -> str:
+    """Buy a moon jar; the path of the order."""
+    window.put_into_cart("moon-jar")
+    return window.send(window.open("/cart").form("/orders")).path.partition("?")[0]
 
 
-def test_data_outlives_down_and_goes_with_its_volumes(store: Store) -> None:
-    """Named volumes are kept by `down` and removed by `down --volumes`."""
+def test_the_store_is_healthy_after_up_with_wait(store: Store) -> None:
+    """All five services."""
+    rows = store.stage.rows(FILE).values()
+    assert {str(row["Service"]) for row in rows} == SERVICES
+    assert {row["Health"] for row in rows} == {"healthy"}
+
+
+def test_the_store_keeps_what_was_ordered_through_down_and_up(store: Store) -> None:
+    """And forgets it with `down --volumes`."""
+    window = Window(store.url)
+    window.sign_up()
+    path = order(window)
+    assert re.fullmatch(r"/orders/\d+", path)
+    store("down", FILE)
     store.up()
-    volumes = Path(store.stage.home.volume("x")).parents[1]
-    store.down()
-    kept = sorted(path.name for path in volumes.iterdir())
-    assert kept == [f"store_{service}-data" for service in SERVICES if service != "web"]
+    assert "Moon jar" in window.open(path).text
+    store("down", "--volumes", FILE)
     store.up()
-    store.down("--volumes")
-    assert not any(volumes.iterdir())
+    assert "Moon jar" not in window.open(path).text
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_a_killed_service_of_the_store_is_back_within_a_second(store: Store, service: str) -> None:
+    """The others don't notice: they keep their processes and their health."""
+    before = {name: store.stage.pid(f"store-{name}-1") for name in SERVICES}
+    began = time.monotonic()
+    store.kill(service)
+    until(lambda: runs_anew(store.row(service), before[service]), "it runs")
+    assert time.monotonic() - began < 1.0
+    until(lambda: store.row(service)["Health"] == "healthy", "it is healthy")
+    after = {name: store.stage.pid(f"store-{name}-1") for name in SERVICES}
+    assert {name for name in SERVICES if before[name] != after[name]} == {service}
+    assert "Kiln" in Window(store.url).open("/").text
+
+
+def test_the_store_is_left_alone_by_a_second_up(store: Store) -> None:
+    """Nothing changed, nothing is done."""
+    before = {name: store.stage.pid(f"store-{name}-1") for name in SERVICES}
+    store.up()
+    assert {name: store.stage.pid(f"store-{name}-1") for name in SERVICES} == before
+
+
+def test_the_services_of_the_store_see_nothing_of_the_host(store: Store) -> None:
+    """Their own folder, and nothing of the project's."""
+    seen = store("exec", "-T", FILE, "orders", "ls", "/app", "/srv/lib").split()
+    assert "main.py" in seen
+    assert not set(os.listdir(ROOT)) & set(store("exec", "-T", FILE, "orders", "ls", "/").split()) - {"lib"}
+    assert Path(FILE).exists()
