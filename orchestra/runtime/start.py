@@ -107,6 +107,8 @@ def set_rlimits(pid: int, process: Process) -> None:
     """The soft limits as asked for, the hard ones as high as the host has them: only SYS_RESOURCE may go beyond."""
     for limit in process["rlimits"]:
         kind = getattr(resource, limit["type"], None)
+        if kind == resource.RLIMIT_NOFILE:
+            continue  # the process does that itself, late: see service.limit_open_files
         soft, hard = _infinite(limit["soft"]), _infinite(limit["hard"])
         try:
             if kind is None:
