@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 SOONEST_LOOK = 0.002
+STARTING_LOOK = 0.005
 TERMINAL = "terminal:"
 """Masters of containers' terminals are in the store under this and the container's name. A supervisor that outlives
 its keeper stores them again: that brings the log of an adopted container back to life."""
@@ -223,9 +224,13 @@ class Keeper:
             del self._containers[name]
         return {}
 
-    def _children(self, connection: Connection, _: Message, __: list[int]) -> Message:
+    def _children(self, connection: Connection, message: Message, _: list[int]) -> None:
+        """Once every start under way has come to its end: whoever asks would start such a container again."""
+        if any(one.starting for one in self._containers.values()):
+            self._loop.later(STARTING_LOOK, lambda: self._children(connection, message, []))
+            return
         connection.listens = True
-        return {"children": [one.child() for one in self._containers.values() if not one.starting]}
+        self._answer(connection, message, {"children": [one.child() for one in self._containers.values()]})
 
     def _keep(self, _: Connection, message: Message, descriptors: list[int]) -> Message:
         if len(descriptors) != 1:

@@ -33,6 +33,13 @@ def make(specs: Sequence[SandboxSpec]) -> None:
             birth.end()
 
 
+def pin_again(pid: int, user_pin: str, net_pin: str) -> None:
+    """Pin the namespaces of a running container whose pins are gone; those that are there are left alone."""
+    for kind, pin in (("user", user_pin), ("net", net_pin)):
+        if pin and not pinned(pin):
+            _pin(f"/proc/{pid}/ns/{kind}", pin)
+
+
 def remove(user_pin: str, net_pin: str) -> None:
     """Let go of a pair; the kernel ends it with its last process. Nothing there is fine."""
     for pin in (net_pin, user_pin):

@@ -53,6 +53,16 @@ def write_json(path: str, content: Any, durable: bool = True) -> None:
     write_whole(path, head + b"\n" + body + b"\n", durable)
 
 
+def keep_before(path: str, before: str) -> None:
+    """Give the file as it is now a second name, under which it stays when the first one is replaced."""
+    temporary = f"{before}.{os.getpid()}.new"
+    try:
+        os.link(path, temporary)
+    except FileNotFoundError:
+        return
+    os.rename(temporary, before)
+
+
 def read_json(path: str) -> Any | None:
     """The content, or None when there is none that can be trusted; a bad file is renamed to `<path>.bad`."""
     try:

@@ -1,5 +1,5 @@
-"""Finding out what is there: after a start, after the keeper was replaced, after a reboot. Looks, changes nothing
-in the kernel; what the book says and the kernel denies is corrected in the book.
+"""Finding out what is there: after a start, after the keeper was replaced, after a reboot. What the book says and the
+kernel denies is corrected in the book; nothing is changed in the kernel, but for pins of namespaces that live on.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import anyio.to_thread
 from ..network.inside import is_pinned
 from ..network.routers import alive
 from ..plan.facts import Run
-from ..runtime import cgroups
+from ..runtime import cgroups, sandbox
 from ..stack.model import Service
 from ..wire.codec import decode
 from ..wire.keeping import Child
 from .link import Link
+from .wiring import own_net_pin
 from .world import World
 
 
@@ -50,7 +51,7 @@ def _look_around(world: World) -> None:
             world.note(name, busy=False, made=seen.made and is_pinned(world.places.user_pin(name)))
 
 
-async def ask_keeper(world: World, link: Link) -> None:
+async def ask_keeper(world: World, link: Link) -> list[Child]:
     """What runs, and what has ended while nobody listened."""
     reply, _ = await link.request({"do": "children"})
     children: list[Child] = reply["children"]
@@ -59,15 +60,17 @@ async def ask_keeper(world: World, link: Link) -> None:
         _take(world, child)
     for name, seen in list(world.seen.items()):
         if seen.run is not None and seen.run.alive and name not in known:
-            # It was launched, and nobody can tell what became of it.
+            # It was launched, and nobody can tell what became of it: whatever is left of it would meet its successor.
+            await anyio.to_thread.run_sync(cgroups.driver().kill, world.places.cgroup(name))
             world.ended(name, replace(seen.run, ended=seen.run.started, code=None))
+    return children
 
 
 def _take(world: World, child: Child) -> None:
     name, note = child["name"], child["note"]
     seen = world.seen.get(name)
-    if seen is None:
-        return
+    if seen is None or not child["pid"]:
+        return  # without a pid it is a start that the end of a keeper cut short
     if seen.run is None or seen.run.number < child["run"]:
         # Started by a supervisor that could not write it down any more.
         service = decode(Service, note["service"]) if "service" in note else seen.service
@@ -76,5 +79,17 @@ def _take(world: World, child: Child) -> None:
         world.started(name, run, child["pid"])
     if child["ended"] is None:
         world.pids[name] = child["pid"]
+        _pin_again(world, name, child["pid"])
     else:
         world.take(child, oom_killed)
+
+
+def _pin_again(world: World, name: str, pid: int) -> None:
+    """A container that runs is made, whatever the book says and whoever took its pins away."""
+    service = world.seen[name].service
+    try:
+        sandbox.pin_again(pid, world.places.user_pin(name), own_net_pin(world, name, service))
+    except OSError as error:
+        world.journal.tell("trouble", f"{name} cannot be looked into: {error}", service.name, name)
+    if not world.seen[name].made:
+        world.note(name, made=True)

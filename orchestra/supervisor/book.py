@@ -5,6 +5,7 @@ Written before anything is made for it in the kernel, so that whoever comes afte
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,7 @@ from ..places import Places
 from ..plan.facts import Seen, Wanted
 from ..plan.wiring import Publication, Router
 from ..stack.model import FileSource, Network, Stack
-from ..state.files import ensure_folder, read_json, write_json
+from ..state.files import ensure_folder, keep_before, read_json, write_json
 from ..wire.codec import decode, encode
 
 
@@ -33,12 +34,24 @@ class Page:
 
 
 def load_page(places: Places) -> Page:
-    """The last page, or an empty one where there is none that can be read."""
-    raw = read_json(places.wanted)
+    """The last page, the one before where that cannot be read, or an empty one."""
+    spoiled = os.path.exists(places.wanted)
+    if (page := _load(places.wanted)) is not None:
+        return page
+    return (_load(_before(places)) if spoiled else None) or empty_page(places)
+
+
+def _load(path: str) -> Page | None:
+    raw = read_json(path)
     try:
-        return decode(Page, raw) if raw is not None else empty_page(places)
+        return decode(Page, raw) if raw is not None else None
     except ValueError:
-        return empty_page(places)
+        return None
+
+
+def _before(places: Places) -> str:
+    """The page before the last: what runs is asked of the keeper anyhow, so little is lost with the last one."""
+    return f"{places.wanted}.1"
 
 
 def empty_page(places: Places) -> Page:
@@ -47,6 +60,7 @@ def empty_page(places: Places) -> Page:
 
 def save_page(places: Places, page: Page, durable: bool) -> None:
     ensure_folder(places.data)
+    keep_before(places.wanted, _before(places))
     write_json(places.wanted, encode(page), durable)
 
 

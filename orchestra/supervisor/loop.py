@@ -94,7 +94,7 @@ class Loop:
             try:
                 await act(names)
             except KeeperGone:
-                pass
+                await self._world.keeper.wait()
             except (OrchestraError, OSError):
                 for name in names:
                     await self._guard([name], partial(act, [name]))
@@ -108,7 +108,7 @@ class Loop:
         try:
             await work()
         except KeeperGone:
-            pass  # the keeper's successor is asked what is so
+            await self._world.keeper.wait()  # its successor is asked what is so
         except (OrchestraError, OSError) as error:
             what = error.what if isinstance(error, OrchestraError) else str(error)
             for name in names:

@@ -18,7 +18,7 @@ from ..places import Places
 from ..runtime import cgroups
 from ..stack.model import Service
 from ..wire.frames import Message
-from . import adopt, wiring
+from . import adopt, strays, wiring
 from .api import Api
 from .book import for_this_boot, load_page
 from .care import Care
@@ -71,9 +71,7 @@ class Supervisor:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._serve_keeper, tasks)
             doors = Doors(self.world, self.held, self.shelf, tasks)
-            await doors.take_back()
-            await adopt.look_around(self.world)
-            await adopt.ask_keeper(self.world, self.link)
+            await self._look(doors)
             api = Api(self.places, self.requests.handlers())
             health = HealthWatch(self.world, self._prober, tasks)
             tasks.start_soon(doors.follow)
@@ -85,6 +83,20 @@ class Supervisor:
             await self._leaving()
             await self._quit()
             tasks.cancel_scope.cancel()
+
+    async def _look(self, doors: Doors) -> None:
+        """What is there already; from the beginning if the keeper goes meanwhile."""
+        while True:
+            try:
+                await doors.take_back()
+                await adopt.look_around(self.world)
+                children = await adopt.ask_keeper(self.world, self.link)
+                await strays.clear(self.world, self.link, children)
+            except KeeperGone:
+                await anyio.sleep(0.01)  # its successor is on the way, see _serve_keeper
+            else:
+                self.world.keeper.set()
+                return
 
     # The keeper
 
@@ -116,6 +128,7 @@ class Supervisor:
             self.execs.lose_all()
             if self.world.leaving:
                 return
+            self.world.keeper = anyio.Event()
             self.world.journal.tell("notice", "the keeper went away, a new one takes over")
             await self._connect()
             tasks.start_soon(self._welcome_keeper)
@@ -126,6 +139,7 @@ class Supervisor:
             await adopt.ask_keeper(self.world, self.link)
         except KeeperGone:
             return
+        self.world.keeper.set()
         self.world.ring()
 
     async def _quit(self) -> None:
@@ -178,7 +192,7 @@ def _remove_traces(places: Places) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):  # never made, or a pin of somebody else's is in there
         os.rmdir(places.pins)
-    for file in (places.wanted, places.api_socket):
+    for file in (places.wanted, f"{places.wanted}.1", places.api_socket):
         try:
             os.unlink(file)
         except OSError as error:

@@ -30,7 +30,7 @@ from ..state.files import ensure_folder
 from ..state.leases import RANGE, leases
 from ..wire.keeping import SandboxSpec
 from . import wiring
-from .link import Link, Refused
+from .link import KeeperGone, Link, Refused
 from .ports import HeldPorts
 from .shelf import Shelf
 from .world import World
@@ -186,6 +186,18 @@ class Performer:
             label = self._world.page.routers[key].label
             self._world.journal.tell("trouble", f"network {label} could not be made whole: {error}")
 
+    async def renew(self, name: str) -> None:
+        """Pin the namespaces of a container again that runs; make others for one that does not."""
+        world = self._world
+        service = world.seen[name].service
+        pins = self._sandbox(name, service)
+        if world.seen[name].alive and (pid := world.pids.get(name)):
+            await anyio.to_thread.run_sync(sandbox.pin_again, pid, pins["user_pin"], pins["net_pin"])
+            return
+        await self._link.request({"do": "sandbox", "sandboxes": [pins]})
+        await anyio.to_thread.run_sync(self._plug, {name: service})
+        await self.publish({join.network for join in service.networks})
+
     async def launch(self, name: str, cause: str) -> None:
         world = self._world
         target = world.wanted.targets[name]
@@ -207,6 +219,10 @@ class Performer:
             }
             expected = self._expected.get(name)
             reply, came = await self._link.request(request, expected.descriptors if expected else ())
+        except KeeperGone:
+            if name in self._expected:  # whose descriptors went with it
+                self._fulfil(name, [], OrchestraError(f"cannot start {name}: the keeper went away"))
+            raise  # its successor undoes what came of it
         except (OrchestraError, OSError) as error:
             code = error.failure.get("code", START_FAILED) if isinstance(error, Refused) else START_FAILED
             why = error.what if isinstance(error, OrchestraError) else str(error)

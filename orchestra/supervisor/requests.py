@@ -301,7 +301,9 @@ class _Teller:
 
     async def wait(self) -> None:
         """For a change, or until what is untold may be told."""
-        with anyio.move_on_after(max(0.0, self._next - time.monotonic()) if self._late else None):
+        if self._late:
+            await self._world.changed(max(0.0, self._next - time.monotonic()))
+        else:
             await self._world.changed()
         self._late = True
 

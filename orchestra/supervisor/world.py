@@ -24,6 +24,8 @@ from ..wire.keeping import Child
 from .book import Page, save_page
 from .journal import Journal
 
+LONGEST_WAIT = 1.0
+
 
 class World:
     def __init__(self, places: Places, page: Page, journal: Journal) -> None:
@@ -38,6 +40,7 @@ class World:
         self.notices: list[str] = []
         self.plan = Plan()
         self.settled = False
+        self.keeper = anyio.Event()  # set while there is one that has told what it knows
         self.leaving = False  # the stack is gone, keeper and supervisor are about to end
         self._bell = anyio.Event()
         self._changed = anyio.Event()
@@ -167,8 +170,10 @@ class World:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def changed(self) -> None:
-        await self._changed.wait()
+    async def changed(self, longest: float | None = LONGEST_WAIT) -> None:
+        """Returns after the loop has looked, or after `longest` seconds: a pulse that was missed costs no more."""
+        with anyio.move_on_after(longest):
+            await self._changed.wait()
 
     def leave(self) -> None:
         """The stack is gone: supervisor and keeper are to end."""

@@ -1,0 +1,74 @@
+"""What is there and in no book: left over when the state on disk was spoiled, or a record of the keeper. It cannot be
+taken care of, so it has to go, before something of the same name is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+import anyio
+import anyio.to_thread
+
+from ..errors import OrchestraError
+from ..network.inside import unpin
+from ..network.routers import remove_router
+from ..plan.wiring import Router, Uplink
+from ..runtime import cgroups
+from ..wire.keeping import Child
+from .link import Link, Refused
+from .world import World
+
+ROUTER = ".router"
+
+
+async def clear(world: World, link: Link, children: Collection[Child]) -> None:
+    """Kill and forget containers that are in the keeper's book but not in ours, then what nobody knows at all."""
+    for child in children:
+        if child["name"] in world.seen:
+            continue
+        world.journal.tell("notice", f"{child['name']} is in no book and is removed", "", child["name"])
+        if child["ended"] is None:
+            await link.request({"do": "signal", "name": child["name"], "signal": 9, "everyone": True})
+        await _forget(link, child["name"])
+    alive = {child["name"] for child in children if child["ended"] is None}
+    await anyio.to_thread.run_sync(_clear_kernel, world, alive)
+
+
+async def _forget(link: Link, name: str) -> None:
+    """Once it has ended, which takes a moment after it was killed."""
+    for _ in range(500):
+        try:
+            await link.request({"do": "forget", "name": name})
+        except Refused:
+            await anyio.sleep(0.01)
+        else:
+            return
+
+
+def _clear_kernel(world: World, alive: Collection[str]) -> None:
+    places, driver = world.places, cgroups.driver()
+    for name in driver.list_below(places.cgroups):
+        if name not in alive:
+            driver.kill(f"{places.cgroups}/{name}")
+            driver.remove(f"{places.cgroups}/{name}")
+    try:
+        pins = os.listdir(places.pins)
+    except FileNotFoundError:
+        return
+    for pin in pins:
+        name = pin.rpartition(".")[0]
+        try:
+            if pin.endswith(ROUTER) and name not in world.page.routers:
+                remove_router(_unknown_router(world, name))
+            elif not pin.endswith(ROUTER) and name not in world.seen:
+                unpin(f"{places.pins}/{pin}")
+        except (OrchestraError, OSError) as error:
+            world.journal.tell("trouble", f"{pin} is of nobody and could not be removed: {error}")
+
+
+def _unknown_router(world: World, key: str) -> Router:
+    """Enough of it to remove it: its names follow from the network's."""
+    ident = world.places.network_id(key)
+    uplink = Uplink(f"orc{ident}", "0.0.0.0", "0.0.0.0")
+    return Router(ident, key, world.places.router_pin(key), "0.0.0.0/0", "0.0.0.0", uplink)
