@@ -282,9 +282,11 @@ class Ground:
             self._force()
 
     def _force(self) -> None:
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # All stopped first: keeper and supervisor would start each other again.
+        for number in (signal.SIGSTOP, signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
         for line in reversed(self.mounts()):
             libc.umount2(line.split()[4].encode(), MNT_DETACH)
         for key in self.networks:
