@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import struct
+from contextlib import suppress
 
 from orchestra.client import dial
 from orchestra.places import Places
@@ -41,5 +42,11 @@ def sweep(places: Places) -> None:
     from orchestra.keeper.claim import claim, release
 
     if os.path.isdir(places.run) and (lock := claim(places)) is not None:
+        for name in (places.keeper_socket, places.api_socket):
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+        for folder in (places.pins, f"{places.run}/files"):
+            with suppress(OSError):  # never made, or something is in there: not ours to decide
+                os.rmdir(folder)
         release(places)
         os.close(lock)

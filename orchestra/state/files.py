@@ -6,6 +6,7 @@ never deleted: the caller goes on as if it were absent and rebuilds from what ru
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -41,7 +42,8 @@ def write_whole(path: str, content: bytes, durable: bool = True) -> None:
             os.close(handle)
         os.rename(temporary, path)
     except OSError:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
     if durable:
         _sync_folder(os.path.dirname(path))

@@ -95,7 +95,7 @@ class Api:
             trouble = {"what": error.what, "hint": error.hint, "status": error.status}
             with contextlib.suppress(OSError):
                 await caller.send({"re": number, "error": trouble})
-        except OSError:
+        except ConnectionError:
             return  # the client has gone; what it asked for goes on
         except Exception:  # noqa: BLE001 - a fault of ours in one request must not take the others along
             traceback.print_exc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import anyio
@@ -160,7 +161,7 @@ class Requests:
         world = self._world
         admitted = await anyio.to_thread.run_sync(admit, world.places, world.page, wanted, files, self._held)
         world.look_for_volumes(volume.name for volume in wanted.volumes.values())
-        world.change(
+        await self._put_down(
             stack=stack,
             wanted=wanted,
             files={**world.page.files, **files},
@@ -169,8 +170,6 @@ class Requests:
             ports=admitted.ports,
             bases=admitted.bases,
         )
-        await anyio.to_thread.run_sync(world.save)
-        world.ring()
 
     async def stop(self, message: Message, _: list[int], caller: Caller) -> Reply:
         names = self._names(message)
@@ -225,9 +224,7 @@ class Requests:
                 names = [*world.wanted.targets, *world.seen]
                 wanted = apply.nothing(world.wanted, message["volumes"], grace)
                 world.look_for_volumes(wanted.discard_volumes)
-            world.change(wanted=wanted)
-            await anyio.to_thread.run_sync(world.save)
-            world.ring()
+            await self._put_down(wanted=wanted)
         await self._until(message, caller, names, "gone")
         if not services:
             await self._until_empty()
@@ -265,6 +262,18 @@ class Requests:
     def _names(self, message: Message) -> list[str]:
         self.touched = True
         return apply.names_of(self._world.wanted, self._world.seen, message.get("services"))
+
+    async def _put_down(self, **parts: object) -> None:
+        """First on disk, then for the loop to see. Raises OrchestraError where it cannot be written."""
+        world = self._world
+        try:
+            await anyio.to_thread.run_sync(partial(world.save, **parts))
+        except OSError as error:
+            raise OrchestraError(
+                f"cannot write to {world.places.data}: {error.strerror}", "make room there"
+            ) from None
+        world.change(**parts)
+        world.ring()
 
     def _want(self, wanted: Wanted) -> None:
         self._world.change(wanted=wanted)

@@ -5,7 +5,8 @@ taken care of, so it has to go, before something of the same name is made.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -52,19 +53,27 @@ def _clear_kernel(world: World, alive: Collection[str]) -> None:
         if name not in alive:
             driver.kill(f"{places.cgroups}/{name}")
             driver.remove(f"{places.cgroups}/{name}")
+    for key, router in world.page.routers.items():
+        if key not in world.networks:
+            # Made by a supervisor that could not write it down any more, whole or in part: it is made anew.
+            _try(world, router.label, partial(remove_router, router))
     try:
         pins = os.listdir(places.pins)
     except FileNotFoundError:
         return
     for pin in pins:
         name = pin.rpartition(".")[0]
-        try:
-            if pin.endswith(ROUTER) and name not in world.page.routers:
-                remove_router(_unknown_router(world, name))
-            elif not pin.endswith(ROUTER) and name not in world.seen:
-                unpin(f"{places.pins}/{pin}")
-        except (OrchestraError, OSError) as error:
-            world.journal.tell("trouble", f"{pin} is of nobody and could not be removed: {error}")
+        if pin.endswith(ROUTER) and name not in world.page.routers:
+            _try(world, pin, partial(remove_router, _unknown_router(world, name)))
+        elif not pin.endswith(ROUTER) and name not in world.seen:
+            _try(world, pin, partial(unpin, f"{places.pins}/{pin}"))
+
+
+def _try(world: World, what: str, remove: Callable[[], None]) -> None:
+    try:
+        remove()
+    except (OrchestraError, OSError) as error:
+        world.journal.tell("trouble", f"{what} is of nobody and could not be removed: {error}")
 
 
 def _unknown_router(world: World, key: str) -> Router:

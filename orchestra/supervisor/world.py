@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -45,6 +46,7 @@ class World:
         self._bell = anyio.Event()
         self._changed = anyio.Event()
         self._dirty = False
+        self._writing = threading.Lock()
 
     # What is known
 
@@ -182,12 +184,23 @@ class World:
 
     # What survives
 
-    def save(self) -> None:
-        """Write the page at once and durably; the caller is about to make what it names. Blocks for the disk."""
-        self._dirty = False
-        save_page(self.places, self.page, durable=True)
+    def save(self, **parts: object) -> None:
+        """Write the page at once and durably, as it will be with these parts; whoever then changes it so makes
+        nothing that is not written down. Blocks for the disk, call it from a worker thread. Raises OSError."""
+        self._write(durable=True, **parts)
 
     def save_if_dirty(self) -> None:
         if self._dirty and not self.leaving:
             self._dirty = False
-            save_page(self.places, self.page, durable=False)
+            try:
+                self._write(durable=False)
+            except OSError:
+                self._dirty = True
+                raise
+
+    def _write(self, durable: bool, **parts: object) -> None:
+        with self._writing:
+            # Copies, since the tasks go on changing theirs meanwhile.
+            seen, networks = dict(self.page.seen), dict(self.page.networks)
+            page = replace(self.page, seen=seen, networks=networks, **parts)  # type: ignore[arg-type]
+            save_page(self.places, page, durable)

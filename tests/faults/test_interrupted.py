@@ -54,7 +54,7 @@ def test_up_may_be_killed_at_any_point(kept: Ground) -> None:
         command.kill()
         command.communicate()
         kept.down()
-        kept.nothing_left()
+        kept.nothing_left(15)  # a pair that nobody gave a stack ends after ten seconds
 
 
 def test_up_may_be_killed_and_said_again(kept: Ground) -> None:
@@ -81,7 +81,7 @@ def test_keeper_and_supervisor_may_be_killed_at_any_point_of_up(kept: Ground) ->
         command.communicate()
         kept.kill_both()
         kept.down()
-        kept.nothing_left()
+        kept.nothing_left(15)
 
 
 @pytest.mark.parametrize("which", ["keeper", "supervisor"])
