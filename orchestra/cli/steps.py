@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from .words import cause
 
-UNDER_WAY = "a step is under way"  # what a plan says of a container that it is just about to change
+PASSING = ("a step is under way", "is not there yet")
+"""What a plan says of a container that it is just about to change, or to have the ground for."""
 Goal = Literal["created", "running", "healthy", "stopped", "removed", "killed"]
 Mark = Literal["working", "done", "failed"]
 
@@ -38,7 +39,7 @@ def _upwards(row: dict[str, Any], goal: Goal) -> Step:
     state, health = row["state"], row["health"]
     if state == "created":
         return Step("Created", "done" if goal == "created" else "working")
-    if state == "waiting" and cause(row) == UNDER_WAY:
+    if state == "waiting" and cause(row).endswith(PASSING):
         return Step("Starting", "working")
     if state == "waiting":
         return Step("Waiting", "working", cause(row))
