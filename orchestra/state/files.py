@@ -62,7 +62,11 @@ def keep_before(path: str, before: str) -> None:
         os.link(path, temporary)
     except FileNotFoundError:
         return
+    except FileExistsError:
+        pass  # from a write that failed half way
     os.rename(temporary, before)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)  # rename(2) leaves it where both names are of one file already
 
 
 def read_json(path: str) -> Any | None:

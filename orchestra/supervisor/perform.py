@@ -30,6 +30,7 @@ from ..state.files import ensure_folder
 from ..state.leases import RANGE, leases
 from ..wire.keeping import SandboxSpec
 from . import wiring
+from .adopt import oom_killed
 from .link import KeeperGone, Link, Refused
 from .ports import HeldPorts
 from .shelf import Shelf
@@ -232,6 +233,7 @@ class Performer:
         world.started(name, replace(run, started=float(reply["started"])), int(reply["pid"]))
         world.journal.tell("start", f"{name} started (run {number}): {cause}", target.service.name, name)
         self._fulfil(name, came)
+        world.take_early(name, oom_killed)
 
     def expect(self, name: str, descriptors: Sequence[int]) -> None:
         """The next start of this container gets these descriptors; `started` waits for it."""

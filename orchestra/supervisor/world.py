@@ -45,6 +45,7 @@ class World:
         self.leaving = False  # the stack is gone, keeper and supervisor are about to end
         self._bell = anyio.Event()
         self._changed = anyio.Event()
+        self._early: dict[str, Child] = {}
         self._dirty = False
         self._writing = threading.Lock()
 
@@ -113,6 +114,7 @@ class World:
     def forget(self, name: str) -> None:
         self.seen.pop(name, None)
         self.pids.pop(name, None)
+        self._early.pop(name, None)
         self._dirty = True
 
     def started(self, name: str, run: Run, pid: int) -> None:
@@ -146,15 +148,24 @@ class World:
     def take(self, child: Child, oom: Callable[[str], bool]) -> None:
         """What the keeper says of a container: the end of its current run, if it has ended."""
         seen = self.seen.get(child["name"])
-        if seen is None or seen.run is None or not seen.run.alive or seen.run.number != child["run"]:
-            return
         ended = child["ended"]
-        if ended is None:
+        if seen is None or ended is None:
+            return
+        if seen.run is None or seen.run.number < child["run"]:
+            self._early[child["name"]] = child  # it ended before the task that started it heard of its start
+            return
+        if not seen.run.alive or seen.run.number != child["run"]:
             return
         code, number = child["code"], child["signal"]
         killed = number == 9 and seen.asked_to_stop is None and oom(child["cgroup"])
         exit_code = 128 + number if number is not None else code
         self.ended(child["name"], replace(seen.run, ended=ended, code=exit_code, signal=number, oom=killed))
+
+    def take_early(self, name: str, oom: Callable[[str], bool]) -> None:
+        """The end of a run that was over as soon as it was begun."""
+        child = self._early.pop(name, None)
+        if child is not None:
+            self.take(child, oom)
 
     # Who waits for it
 

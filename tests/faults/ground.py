@@ -225,11 +225,11 @@ class Ground:
 
     def kill_both(self) -> None:
         """The supervisor must not start a keeper nor the keeper a supervisor in between."""
-        pair = [pid for pid in (self.keeper(), self.supervisor()) if pid]
-        for pid in pair:
-            os.kill(pid, signal.SIGSTOP)
-        for pid in pair:
-            kill(pid)
+        for number in (signal.SIGSTOP, signal.SIGKILL) * 2:
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        until(lambda: all(ends(pid) for pid in self.processes()), "all have ended", 5)
 
     # What the kernel has
 
@@ -276,17 +276,13 @@ class Ground:
             if os.path.isdir(self.places.run) or os.path.exists(self.places.wanted):
                 code, said = self.run("-p", self.places.name, "down", "-v", "-t", "0")
                 failure = "" if code == 0 else f"down failed: {said}{self.own_log()}"
-            self.nothing_left()
+            self.nothing_left(15)  # a pair that nobody gave a stack ends after ten seconds
             assert not failure, failure
         finally:
             self._force()
 
     def _force(self) -> None:
-        # All stopped first: keeper and supervisor would start each other again.
-        for number in (signal.SIGSTOP, signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
-            for pid in self.processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+        self.kill_both()
         for line in reversed(self.mounts()):
             libc.umount2(line.split()[4].encode(), MNT_DETACH)
         for key in self.networks:
