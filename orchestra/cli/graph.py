@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from orchestra.client import NotRunning
+from orchestra.places import Places
 from orchestra.stack import graph
 from orchestra.stack.model import Stack
 
@@ -15,6 +17,7 @@ from . import words
 from .options import Asked, project_options, services_argument
 from .project import load
 from .ps import rows_of
+from .reach import connect
 
 NAME = re.compile(r"^[│├└─ ]*(?P<name>[^ ]+)")
 COLOURS = {"running": "green", "healthy": "green", "unhealthy": "red", "dead": "red", "restarting": "orange"}
@@ -27,9 +30,20 @@ COLOURS = {"running": "green", "healthy": "green", "unhealthy": "red", "dead": "
 @click.pass_obj
 def command(asked: Asked, services: tuple[str, ...], dot: bool) -> None:
     """Draw who depends on whom, and how each of them is if the stack runs."""
+    if asked.project_name and not asked.files:
+        asked.files = files_of(asked.home().stack(asked.project_name))
     stack = load(asked, services).stack
     live = by_service(rows_of(asked.home().stack(stack.name)))
     click.echo(drawing(stack, live) if dot else tree(stack, live, time.time()))
+
+
+def files_of(places: Places) -> list[str]:
+    """The files that a running stack was started from: with -p alone it is that one that is meant."""
+    try:
+        with connect(places) as connection:
+            return list(connection.call({"do": "status"})["files"])
+    except NotRunning:
+        return []
 
 
 def by_service(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
