@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 import orchestra
 
@@ -28,10 +29,10 @@ class Candidate:
         self.sandbox = sandbox
         self.base = base
         self._command = command
-        self._file = folder / "stack.json"  # JSON is YAML
+        self._file = folder / "stack.yml"
 
     def use(self, stack: Document) -> None:
-        self._file.write_text(json.dumps(stack))
+        self._file.write_text(yaml.safe_dump(stack, sort_keys=False))
 
     def words(self, *words: str) -> list[str]:
         return [*self._command, "-f", str(self._file), *words]
