@@ -48,6 +48,21 @@ def test_without_a_policy_what_ended_stays_so(orchestra: Stage) -> None:
     assert row["Status"].startswith("Exited (3)")
 
 
+def test_an_end_right_after_the_start_is_not_missed(orchestra: Stage) -> None:
+    """Many that end at once are all seen to have ended, each with its exit code."""
+    orchestra.up({"a": sh("exit 3", scale=12), "b": idle()})
+    until(lambda: orchestra.row("t-b-1")["State"] == "running", "b runs")
+    mine = until(
+        lambda: (rows := _rows_of(orchestra, "a")) and all(row["State"] == "exited" for row in rows) and rows,
+        "all have ended",
+    )
+    assert [row["ExitCode"] for row in mine] == [3] * 12
+
+
+def _rows_of(stage: Stage, service: str) -> list[dict[str, object]]:
+    return [row for row in stage.rows().values() if row["Service"] == service]
+
+
 def test_the_word_no_is_a_policy_without_quotes(orchestra: Stage) -> None:
     """`restart: no` in YAML 1.2."""
     orchestra.names.add("t")
