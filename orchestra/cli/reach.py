@@ -59,9 +59,18 @@ def coming(places: Places) -> bool:
 
 
 def orphaned(places: Places) -> bool:
-    """Whether containers of this boot may live on without a keeper."""
+    """Whether containers or namespaces of this boot may live on without a keeper."""
     try:
         with open(places.boot) as kept, open(BOOT_ID) as current:
-            return kept.read().strip() == current.read().strip() and bool(os.listdir(places.children))
+            if kept.read().strip() != current.read().strip():
+                return False
+    except OSError:
+        return False
+    return _filled(places.children) or _filled(places.pins)
+
+
+def _filled(folder: str) -> bool:
+    try:
+        return bool(os.listdir(folder))
     except OSError:
         return False

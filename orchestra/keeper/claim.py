@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
 
 from ..errors import OrchestraError
 from ..places import Places
+from .process import unmount
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 LOCK = "keeper.lock"
@@ -89,5 +91,16 @@ def remove_tree(directory: str) -> None:
         if entry.is_dir(follow_symlinks=False):
             remove_tree(entry.path)
         else:
-            os.unlink(entry.path)
+            _unlink(entry.path)
     os.rmdir(directory)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        # A pin of this boot, in a directory that has lost its mark: whose namespace that is, nobody knows any more.
+        unmount(path)
+        os.unlink(path)

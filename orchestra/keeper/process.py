@@ -9,6 +9,7 @@ import struct
 
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
+MNT_DETACH = 2
 _INFO_SIZE = 64
 _PIDFD_GET_INFO = (3 << 30) | (_INFO_SIZE << 16) | (0xFF << 8) | 11
 _PIDFD_INFO_EXIT = 1 << 3
@@ -20,6 +21,13 @@ def prctl(option: int, value: int) -> None:
     if _libc.prctl(option, value, 0, 0, 0) != 0:
         error = ctypes.get_errno()
         raise OSError(error, f"prctl {option}: {os.strerror(error)}")
+
+
+def unmount(path: str) -> None:
+    """Lazily (umount2(2), MNT_DETACH)."""
+    if _libc.umount2(os.fsencode(path), MNT_DETACH) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), path)
 
 
 def _stat(pid: int) -> list[bytes]:
