@@ -202,8 +202,13 @@ def supervise(places: Places) -> None:
     """
     import runpy
 
+    from . import records
     from .detach import rename
+    from .process import start_time
 
+    # By itself: a keeper that is killed right after its fork has not done so, and the next one has to find it.
+    with contextlib.suppress(OSError):
+        records.save(places.run, "supervisor", {"pid": os.getpid(), "start_time": start_time(os.getpid())})
     rename(f"orchestra-supervisor {places.name}")
     sys.argv = ["orchestra-supervisor", places.name]
     gc.enable()
