@@ -211,6 +211,7 @@ def supervise(places: Places) -> None:
         records.save(places.run, "supervisor", {"pid": os.getpid(), "start_time": start_time(os.getpid())})
     rename(f"orchestra-supervisor {places.name}")
     sys.argv = ["orchestra-supervisor", places.name]
+    os.environ.update(environment(places))  # the same directories, also where an option named them
     gc.enable()
     runpy.run_module("orchestra.supervisor", run_name="__main__")
 
