@@ -33,10 +33,8 @@ def main() -> None:
         for one in who:  # what is done once on a machine is not measured
             attempt(one, scenarios.Scenario("first of all", scenarios.new_file), report.Results())
         play(who, scenarios.chosen(asked.sizes, asked.only), asked.rounds, results)
-    about += [f"load at the end: {os.getloadavg()[0]:.2f}"]
-    print("\n".join(f"- {line}" for line in about), report.table(results, [one.name for one in who]), sep="\n\n")
-    for failure in results.failures:
-        print(f"\nfailed: {failure}")
+    about += [f"load at the end, our own included: {os.getloadavg()[0]:.2f}"]
+    print(report.page(about, results, [one.name for one in who]))
     if asked.json:
         asked.json.write_text(
             json.dumps({"about": about, "rows": report.plain(results), "failures": results.failures})
@@ -82,6 +80,7 @@ def describe(who: Sequence[Candidate]) -> list[str]:
         time.strftime("%Y-%m-%d %H:%M"),
         f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}",
         *(one.version() for one in who),
+        f"`python -m benchmarks {' '.join(sys.argv[1:])}`",
         f"load at the begin: {os.getloadavg()[0]:.2f}",
     ]
 

@@ -87,6 +87,17 @@ def table(results: Results, names: Sequence[str]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def page(about: Sequence[str], results: Results, names: Sequence[str]) -> str:
+    """What RESULTS.md holds."""
+    legend = (
+        "Each cell: median wall time [least-most]; median CPU of client, daemons, set-up and services. "
+        "What each row measures, and how: [README.md](README.md)."
+    )
+    facts = "\n".join(f"- {line}" for line in about)
+    failures = [f"Failed: {failure.strip()}" for failure in results.failures]
+    return "\n\n".join(["# Results", facts, legend, table(results, names), *failures])
+
+
 def plain(results: Results) -> dict[str, dict[str, list[dict[str, float | None]]]]:
     """For --json: every sample."""
     return {
