@@ -13,7 +13,7 @@ from orchestra.errors import OrchestraError
 from orchestra.places import Places
 
 from .dry import say
-from .ending import keeper_of, sweep, wait_for_end
+from .ending import keeper_of, wait_for_end
 from .guard import warn
 from .listen import listen
 from .options import IMAGES, Asked, not_yet, project_options, services_argument, timeout_option
@@ -65,6 +65,8 @@ def take_down(places: Places, request: dict[str, Any], asked: Asked) -> None:
     try:
         connection = connect(places, changes=True)
     except NotRunning:
+        from orchestra.keeper.start import sweep
+
         sweep(places)
         clear_away(places)
         raise

@@ -6,7 +6,6 @@ import os
 import select
 import socket
 import struct
-from contextlib import suppress
 
 from orchestra.client import dial
 from orchestra.places import Places
@@ -35,18 +34,3 @@ def wait_for_end(keeper: int | None) -> None:
         waiting.poll(PATIENCE * 1000)
     finally:
         os.close(keeper)
-
-
-def sweep(places: Places) -> None:
-    """Remove what keepers that were killed left in the run directory of a stack that is no more."""
-    from orchestra.keeper.claim import claim, release
-
-    if os.path.isdir(places.run) and (lock := claim(places)) is not None:
-        for name in (places.keeper_socket, places.api_socket):
-            with suppress(FileNotFoundError):
-                os.unlink(name)
-        for folder in (places.pins, f"{places.run}/files"):
-            with suppress(OSError):  # never made, or something is in there: not ours to decide
-                os.rmdir(folder)
-        release(places)
-        os.close(lock)

@@ -56,6 +56,22 @@ def _answers_within(places: Places, patience: float) -> bool:
     return found
 
 
+def sweep(places: Places) -> None:
+    """Remove what keepers that were killed left in the run directory of a stack that is no more."""
+    from .claim import claim, release
+
+    if not os.path.isdir(places.run) or (lock := claim(places)) is None:
+        return
+    for name in (places.keeper_socket, places.api_socket):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+    for folder in (places.pins, f"{places.run}/files"):
+        with contextlib.suppress(OSError):  # never made, or something is in there: not ours to decide
+            os.rmdir(folder)
+    release(places)
+    os.close(lock)
+
+
 def answers(places: Places) -> bool:
     """Whether somebody listens on the keeper's socket."""
     import socket

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from orchestra.stack.model import Join, Network
 from orchestra.stack.problems import Path
 from orchestra.stack.scope import Scope, shown, without_extensions
+from orchestra.stack.units import ip_version
 
 _SHARED = ("none", "host", "bridge")
 
@@ -32,19 +32,11 @@ def _join(entry: Any, path: Path, scope: Scope) -> dict[str, Any] | None:
         elif key in ("aliases", "link_local_ips"):
             if value:
                 found[key] = scope.texts(value, at)
-        elif key == "ipv4_address" and not _is_address(socket.AF_INET, value):
+        elif key == "ipv4_address" and ip_version(str(value)) != 4:
             scope.report.problem(at, f"{shown(value)} is not an IPv4 address")
         elif value not in (None, "", {}):
             found[key] = value
     return found
-
-
-def _is_address(family: socket.AddressFamily, text: Any) -> bool:
-    try:
-        socket.inet_pton(family, str(text))
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def network_mode(value: Any, path: Path, scope: Scope) -> str | None:
@@ -73,7 +65,7 @@ def extra_hosts(value: Any, path: Path, scope: Scope) -> list[str]:
     found = []
     for name, address in lines:
         bare = address.removeprefix("[").removesuffix("]")
-        if bare != "host-gateway" and not any(_is_address(each, bare) for each in (socket.AF_INET, socket.AF_INET6)):
+        if bare != "host-gateway" and ip_version(bare) is None:
             scope.report.problem(
                 path, f"{bare!r} for {name} is not an address (expected an IP address or host-gateway)"
             )

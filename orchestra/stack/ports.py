@@ -11,6 +11,7 @@ from orchestra.stack.model import Port
 from orchestra.stack.problems import Path
 from orchestra.stack.scalars import spelled
 from orchestra.stack.scope import Scope, unique
+from orchestra.stack.units import ip_version
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _SHORT = 'write it like "8080:80", "127.0.0.1:8080:80" or "9000-9003:9000-9003/udp"'
@@ -114,16 +115,10 @@ def _protocol(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    import socket
-
     bare = text.removeprefix("[").removesuffix("]")
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, bare.partition("%")[0])
-        except (OSError, ValueError):
-            continue
-        return bare
-    raise _BadPort(f"{text!r} is not an IP address of the host")
+    if ip_version(bare) is None:
+        raise _BadPort(f"{text!r} is not an IP address of the host")
+    return bare
 
 
 def expose(value: Any, path: Path, scope: Scope) -> list[str]:

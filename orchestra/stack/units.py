@@ -75,3 +75,13 @@ def truth(text: str) -> bool | None:
     """A boolean from a variable: true, yes, y, on and their opposites in any case; not 1, not t."""
     word = text.lower()
     return True if word in _TRUE else False if word in _FALSE else None
+
+
+def ip_version(text: str) -> int | None:
+    """4 or 6 for an IP address, a zone (%eth0) left aside; None for anything else."""
+    import ipaddress  # few stacks name an address, and it takes milliseconds
+
+    try:
+        return ipaddress.ip_address(text.partition("%")[0]).version
+    except ValueError:
+        return None

@@ -15,7 +15,7 @@ THINKING = {"stack", "plan", "wire"}
 WORKSHOPS = {"runtime", "network", "logs", "state"}
 PROCESSES = {"keeper", "supervisor", "cli"}
 MAY_USE: dict[str, set[str]] = {
-    **{room: THINKING | SHARED for room in THINKING},
+    **dict.fromkeys(THINKING, THINKING | SHARED),
     **{room: THINKING | SHARED | {room} for room in WORKSHOPS},
     "keeper": THINKING | SHARED | {"keeper", "runtime", "logs"},
     # The supervisor starts a keeper when there is none; what passes between them otherwise are messages.
@@ -38,6 +38,7 @@ STDLIB_ONLY = {"runtime", "logs", "wire", "keeper", "plan", "state", "client", "
 NO_INPUT_OUTPUT = {"socket", "select", "subprocess", "threading", "asyncio", "time", "random", "secrets", "ctypes"}
 THINKING_ABOUT_FILES = {
     "stack/files.py",
+    "stack/finding.py",
     "stack/dotenv.py",
     "stack/loading.py",
     "stack/extends.py",
