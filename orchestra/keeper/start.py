@@ -228,6 +228,7 @@ def supervise(places: Places) -> None:
     rename(f"orchestra-supervisor {places.name}")
     sys.argv = ["orchestra-supervisor", places.name]
     os.environ.update(environment(places))  # the same directories, also where an option named them
+    gc.set_threshold(50_000)  # imports make many objects and no garbage
     gc.enable()
     runpy.run_module("orchestra.supervisor", run_name="__main__")
 
