@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ..stack.model import Dependency, Service
+from .changes import why_replaced
 from .facts import Facts, Seen, Target, Wanted
 from .phase import Phase, delay_before, due_at, how_it_ended, phase_of
 from .steps import (
@@ -125,7 +126,7 @@ class _Look:
         if phase is Phase.UNHEALTHY and target.service.on_unhealthy == "restart":
             return self._stop(name, seen, f"it is unhealthy ({seen.health_text})", target.grace)
         if not seen.alive and seen.service.config_hash != target.service.config_hash:
-            return Remove(name, "its configuration changed")
+            return Remove(name, why_replaced(seen.service, target.service))
         if not seen.alive and self._stale_network(seen.service):
             return Remove(name, "its network changed")
         if phase is Phase.BACKING_OFF:
@@ -279,7 +280,7 @@ def why_outdated(target: Target, seen: Seen) -> str:
     if target.stopped:
         return "asked to"
     if seen.service.config_hash != target.service.config_hash:
-        return "its configuration changed"
+        return why_replaced(seen.service, target.service)
     return "a restart was asked for"
 
 

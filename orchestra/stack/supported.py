@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestra.stack.problems import Path, spell
+from orchestra.stack.problems import Path, did_you_mean, spell
 from orchestra.stack.scope import Scope
 
 _IMAGE = "images are not supported yet (say rootfs: host to run from this machine's /usr, or rootfs: ./folder)"
@@ -61,6 +61,11 @@ _DEPLOY_REFUSED = {
     "update_config": "update_config is not supported yet",
     "rollback_config": "rollback_config is not supported yet",
 }
+# getrlimit(2), less RLIMIT_LOCKS, which means nothing since Linux 2.4.25.
+_ULIMITS = (
+    *("as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice"),
+    *("nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
+)
 _JOIN_REFUSED = ("ipv6_address", "link_local_ips", "interface_name", "driver_opts", "gw_priority")
 _NETWORK_REFUSED = ("driver_opts", "enable_ipv6")
 
@@ -70,6 +75,7 @@ def refuse_unbuilt(model: dict[str, Any], scope: Scope) -> None:
     for name, service in model["services"].items():
         path: Path = ("services", name)
         _service(service, path, scope)
+        _kernel(service, path, scope)
         _deploy(service.get("deploy") or {}, (*path, "deploy"), scope)
         _network_mode(service, path, scope)
         _joins(service, path, scope)
@@ -97,6 +103,17 @@ def _service(service: dict[str, Any], path: Path, scope: Scope) -> None:
         if colon and alias != other:
             what = f"link {link!r}: a name of one's own for a link is not supported yet (use aliases below networks)"
             scope.report.problem((*path, "links", index), what)
+
+
+def _kernel(service: dict[str, Any], path: Path, scope: Scope) -> None:
+    for name in service.get("ulimits", {}):
+        if name not in _ULIMITS:
+            what = f"there is no limit {name!r}{did_you_mean(name, _ULIMITS)}"
+            scope.report.key_problem((*path, "ulimits", name), what)
+    for name in service.get("sysctls", {}):
+        if not name.startswith("net."):
+            what = f"{name} does not belong to a container (expected one that starts with net.)"
+            scope.report.key_problem((*path, "sysctls", name), what)
 
 
 def _deploy(deploy: dict[str, Any], path: Path, scope: Scope) -> None:
@@ -176,6 +193,9 @@ def _network(network: dict[str, Any], path: Path, scope: Scope) -> None:
         scope.report.warn(f"{spell((*path, 'attachable'))} has no effect")
     if network.get("enable_ipv4") is False:
         scope.report.problem((*path, "enable_ipv4"), "a network without IPv4 is not supported yet")
+    if network.get("external"):
+        what = "external networks are not supported yet: each network belongs to one stack (publish a port instead)"
+        scope.report.key_problem((*path, "external"), what)
     for key in _NETWORK_REFUSED:
         if network.get(key):
             scope.report.key_problem((*path, key), f"{key} is not supported yet")

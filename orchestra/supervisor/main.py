@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from ..errors import OrchestraError
 from ..keeper.start import ensure_keeper
+from ..network.routers import remove_router
 from ..places import Places
 from ..runtime import cgroups
 from ..stack.model import Service
@@ -145,6 +146,9 @@ class Supervisor:
     async def _quit(self) -> None:
         """The stack is gone: nothing of it stays in the kernel or on disk, keeper and supervisor end."""
         await anyio.to_thread.run_sync(self.world.journal.flush)
+        for router in list(self.world.page.routers.values()):
+            # Those that were there are removed; this is one whose making failed half-way.
+            await anyio.to_thread.run_sync(remove_router, router)
         await self.link.request({"do": "quit"})
         await anyio.to_thread.run_sync(_remove_traces, self.places)
 

@@ -233,7 +233,7 @@ class Requests:
 
     async def _until_empty(self) -> None:
         world = self._world
-        while world.seen or world.networks or world.wanted.discard_volumes & world.volumes:
+        while world.seen or world.networks or world.busy_networks or world.wanted.discard_volumes & world.volumes:
             await world.changed()
 
     async def rm(self, message: Message, _: list[int], caller: Caller) -> Reply:
