@@ -33,6 +33,9 @@ from .link import KeeperGone
 from .perform import Performer
 from .world import World
 
+MANY = 8
+GATHER = 0.005
+"""Seconds in which the ends of many steps become one look: each look goes through all containers."""
 Work = Callable[[], Awaitable[None]]
 
 
@@ -53,6 +56,8 @@ class Loop:
             world.settled = not busy and not plan.groundwork and not plan.steps
             world.pulse()
             await world.rung(plan.look_again)
+            if sum(seen.busy for seen in world.seen.values()) > MANY:
+                await anyio.sleep(GATHER)
 
     def _dispatch(self, plan: Plan) -> None:
         for ground in plan.groundwork:

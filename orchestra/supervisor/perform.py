@@ -29,6 +29,7 @@ from ..stack.model import HostRoot, Network, Service
 from ..state.files import ensure_folder
 from ..state.leases import RANGE, leases
 from ..wire.keeping import SandboxSpec
+from ..wire.spec import Mount
 from . import wiring
 from .adopt import oom_killed
 from .link import KeeperGone, Link, Refused
@@ -151,6 +152,8 @@ class Performer:
         places = self._world.places
         ensure_folder(places.pins)
         for name, service in services.items():
+            self._root_of(service)
+            self.filter_of(service)
             folder = places.files(name)
             ensure_folder(folder)
             for file, content in wiring.files_of(self._world, name, service).items():
@@ -209,7 +212,8 @@ class Performer:
         if seen.run is not None and seen.run.epoch < target.epoch:
             world.note(name, restarts=0, streak=0, failures=0)  # asked for anew, counted anew
         try:
-            spec = await anyio.to_thread.run_sync(self._spec, name, target.service)
+            # Not in a thread: what it reads was made ready by `_prepare`, and forty threads cost more than they do.
+            spec = self._spec(name, target.service)
             request = {
                 "do": "launch",
                 "name": name,
@@ -270,12 +274,7 @@ class Performer:
     def ground_of(self, name: str, service: Service) -> Ground:
         places = self._world.places
         root = places.root(name)
-        if isinstance(service.rootfs, HostRoot):
-            with self._building:
-                layers = (bases.host_base(places.home.bases),)
-            binds, path = tuple(bases.host_binds()), bases.host_path()
-        else:
-            layers, binds, path = (service.rootfs.path,), (), defaults.PATH
+        layers, binds, path = self._root_of(service)
         page = self._world.page
         volumes = {key: places.home.volume(volume.name) for key, volume in self._world.wanted.volumes.items()}
         anonymous = {
@@ -297,6 +296,14 @@ class Performer:
             id_base=page.bases[name],
             volumes={**volumes, **anonymous},
         )
+
+    def _root_of(self, service: Service) -> tuple[tuple[str, ...], tuple[Mount, ...], str]:
+        """Layers, binds and PATH. The host's base is made where it is missing."""
+        if not isinstance(service.rootfs, HostRoot):
+            return (service.rootfs.path,), (), defaults.PATH
+        with self._building:
+            base = bases.host_base(self._world.places.home.bases)
+        return (base,), tuple(bases.host_binds()), bases.host_path()
 
     def filter_of(self, service: Service) -> str:
         security = service.security
