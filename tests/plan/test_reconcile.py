@@ -86,6 +86,13 @@ def test_a_crashed_service_comes_back_whatever_became_of_its_dependencies():
     assert told(wanted(DB, api), sees, now=30) == "start api-1: it ended (exit code 1), restart: always"
 
 
+def test_a_replacement_names_the_keys_that_changed():
+    """In the words of the stack file; keys that do not make up the container are not among them."""
+    new = replace(DB, config_hash="c2", user="7", scale=2, limits=Limits(memory=1), security=Security(cap_add=("ALL",)))
+    assert why_replaced(DB, new) == "its configuration changed (user, cap_add, mem_limit)"
+    assert why_replaced(DB, replace(DB, config_hash="c2")) == "its configuration changed"
+
+
 def test_a_changed_configuration_replaces_exactly_that_service():
     """Stop, remove, make, start; the others are left alone."""
     new = replace(DB, config_hash="c2")

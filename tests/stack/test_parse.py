@@ -170,17 +170,15 @@ def test_the_top_level_is_named_after_the_project(loaded: Load) -> None:
     """Networks and volumes that are used, under their names on this machine."""
     text = """\
 name: My_Shop
-services: {a: {rootfs: ./root, volumes: ["data:/d", "ext:/e"], networks: [n, x]}}
+services: {a: {rootfs: ./root, volumes: ["data:/d", "ext:/e"], networks: [n]}}
 volumes: {data: {name: fixed}, ext: {external: true}, unused: }
 networks:
   n: {internal: true, ipam: {config: [{subnet: 10.1.0.0/16, gateway: 10.1.0.1}]}}
-  x: {external: true, name: q}
 """
     stack = loaded(text).stack
     assert stack.name == "my_shop"
     assert stack.volumes == {"data": m.Volume("data", "fixed"), "ext": m.Volume("ext", "ext", external=True)}
     assert stack.networks["n"] == m.Network("n", "my_shop_n", internal=True, subnet="10.1.0.0/16", gateway="10.1.0.1")
-    assert stack.networks["x"] == m.Network("x", "q", external=True)
     assert stack.services["a"].rootfs == m.DirRoot(f"{stack.directory}/root")
 
 

@@ -102,6 +102,9 @@ CASES = {
     "environment: {A: [1]}": "expected a single value",
     "restart:": "an empty value is not allowed here",
     "ulimits: {nofile: {soft: 5, hard: 1}}": "soft limit 5 is above the hard limit 1",
+    "ulimits: {nofil: 3}": "did you mean 'nofile'?",
+    "sysctls: {vm.swappiness: 3}": "does not belong to a container",
+    "sysctls: [kernel.hostname=x]": "does not belong to a container",
     "extra_hosts: ['a']": "is not NAME=ADDRESS",
     "extra_hosts: ['a=b']": "is not an address",
     "tmpfs: [/a:size=x]": "is not a size",
@@ -150,6 +153,7 @@ def test_a_mistake_is_told_with_what_was_expected(wrong: Wrong, key: str, words:
         ("services: {a: {rootfs: host, configs: [s]}}\nconfigs: {s: {file: a, content: b}}", "exactly one of"),
         ("services: {a: {rootfs: host}}\nnetworks: {default: {driver: macvlan}}", "'macvlan' is not supported yet"),
         ("services: {a: {rootfs: host}}\nnetworks: {default: {ipam: {config: [{subnet: x}]}}}", "is not a subnet"),
+        ("services: {a: {rootfs: host, networks: [n]}}\nnetworks: {n: {external: true}}", "external networks are not"),
         ("services: {a: {rootfs: host, volumes: [v1:/v]}}\nvolumes: {v1: {driver: nfs}}", "'nfs' is not supported"),
     ],
 )

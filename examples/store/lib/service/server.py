@@ -217,6 +217,8 @@ class _Connection(BaseHTTPRequestHandler):
             return  # whoever asked is gone
         finally:
             self.server.answering(-1)
+        if self.path == "/health" and reply.status == 200:
+            return  # asked all the time: in the log only when there is something to say
         took = (time.monotonic() - began) * 1000
         print(f"{self.command} {quote(self.path, safe='/?&=%+,')} {reply.status} {took:.1f}ms", flush=True)
 
