@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from sketch import NETWORK, ended, facts, need, running, service, wanted
 
+from orchestra.plan.changes import why_replaced
 from orchestra.plan.facts import Facts, Seen, Wanted
 from orchestra.plan.reconcile import reconcile
-from orchestra.stack.model import Mount, Volume
+from orchestra.stack.model import Limits, Mount, Security, Volume
 
 DB = service("db", check=True)
 API = service("api", need("db"))
@@ -88,7 +89,9 @@ def test_a_crashed_service_comes_back_whatever_became_of_its_dependencies():
 
 def test_a_replacement_names_the_keys_that_changed():
     """In the words of the stack file; keys that do not make up the container are not among them."""
-    new = replace(DB, config_hash="c2", user="7", scale=2, limits=Limits(memory=1), security=Security(cap_add=("ALL",)))
+    new = replace(
+        DB, config_hash="c2", user="7", scale=2, limits=Limits(memory=1), security=Security(cap_add=("ALL",))
+    )
     assert why_replaced(DB, new) == "its configuration changed (user, cap_add, mem_limit)"
     assert why_replaced(DB, replace(DB, config_hash="c2")) == "its configuration changed"
 

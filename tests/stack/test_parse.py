@@ -140,7 +140,7 @@ def field(name: str, value: object) -> tuple[str, object]:
         ("deploy: {replicas: 0}", "scale", 0),
         ("privileged: 'yes', tty: true, init: false", "tty", True),
         ("shm_size: 1g", "shm_size", 1 << 30),
-        ("sysctls: [a=1]", "sysctls", {"a": "1"}),
+        ("sysctls: [net.a=1]", "sysctls", {"net.a": "1"}),
         ("oom_score_adj: -5", "oom_score_adj", -5),
         ("on_unhealthy: restart, healthcheck: {tcp: 1}", "on_unhealthy", "restart"),
         ("attach: false", "attach", False),

@@ -153,7 +153,10 @@ def test_a_mistake_is_told_with_what_was_expected(wrong: Wrong, key: str, words:
         ("services: {a: {rootfs: host, configs: [s]}}\nconfigs: {s: {file: a, content: b}}", "exactly one of"),
         ("services: {a: {rootfs: host}}\nnetworks: {default: {driver: macvlan}}", "'macvlan' is not supported yet"),
         ("services: {a: {rootfs: host}}\nnetworks: {default: {ipam: {config: [{subnet: x}]}}}", "is not a subnet"),
-        ("services: {a: {rootfs: host, networks: [n]}}\nnetworks: {n: {external: true}}", "external networks are not"),
+        (
+            "services: {a: {rootfs: host, networks: [n]}}\nnetworks: {n: {external: true}}",
+            "external networks are not",
+        ),
         ("services: {a: {rootfs: host, volumes: [v1:/v]}}\nvolumes: {v1: {driver: nfs}}", "'nfs' is not supported"),
     ],
 )
