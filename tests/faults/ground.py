@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from orchestra.client import Connection
+from orchestra.errors import OrchestraError
 from orchestra.places import Home, Places
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +160,10 @@ class Ground:
         return self.ok("down", "-t", "1", *words)
 
     def status(self) -> dict[str, Any]:
+        # A connection that waited for a supervisor which was just killed is reset: ask the next one.
+        for _ in range(5):
+            with contextlib.suppress(OrchestraError), Connection(self.places, 10) as connection:
+                return connection.call({"do": "status"})
         with Connection(self.places, 10) as connection:
             return connection.call({"do": "status"})
 
