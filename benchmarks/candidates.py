@@ -55,10 +55,14 @@ class Orchestra(Candidate):
         if (schema := checkout.parent / "schema/stack.schema.json").exists():  # installed, it lies in the package
             shutil.copy(schema, package / "stack")
         subprocess.run([sys.executable, "-m", "compileall", "-q", package], check=True)
+        script = checkout.parent / "scripts/orchestra"
+        if not script.exists():
+            script = Path(sys.executable).parent / "orchestra"
         environ = {"ORCHESTRA_HOME": str(folder / "home"), "PYTHONPATH": str(package.parent)}
         sandbox = Sandbox(self.name, environ, leaf="orchestra")
+        keep_in_memory(sandbox, folder / "home/run")
         # -P: the current directory may hold another copy.
-        super().__init__(sandbox, {"rootfs": str(root)}, [sys.executable, "-P", "-m", "orchestra.cli.main"], folder)
+        super().__init__(sandbox, {"rootfs": str(root)}, [sys.executable, "-P", str(script)], folder)
 
     def version(self) -> str:
         return f"orchestra {orchestra.__version__}, Python {sys.version.split()[0]}"
@@ -74,6 +78,7 @@ class Docker(Candidate):
         socket = folder / "docker.sock"
         sandbox = Sandbox(self.name, {"DOCKER_HOST": f"unix://{socket}"})
         super().__init__(sandbox, {"image": "bench"}, [compose], folder)
+        keep_in_memory(sandbox, folder / "exec")
         daemon = ["dockerd", f"--host=unix://{socket}", f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
         daemon += [f"--pidfile={folder}/pid", f"--cgroup-parent=/{sandbox.parent}/below"]
         with open(folder / "log", "w") as log:
@@ -107,7 +112,7 @@ class Podman(Candidate):
         sandbox.run(["mount", "--bind", str(settings), "/etc/containers"])
         os.makedirs("/var/lib/containers", exist_ok=True)
         sandbox.run(["mount", "--bind", f"{folder}/lib", "/var/lib/containers"])
-        sandbox.run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
+        keep_in_memory(sandbox, Path("/run"))
         command = [compose, f"--podman-run-args=--cgroup-parent=/{sandbox.parent}/below"]
         super().__init__(sandbox, {"image": "localhost/bench"}, command, folder)
         if os.path.ismount(HYBRID):  # crun refuses to start anything beside it; only this sandbox loses sight of it
@@ -116,6 +121,12 @@ class Podman(Candidate):
 
     def version(self) -> str:
         return ", ".join(self.sandbox.run([*self._command, "--version"]).split("\n")[:2])
+
+
+def keep_in_memory(sandbox: Sandbox, run: Path) -> None:
+    """What lies below /run on an ordinary machine is in a tmpfs, wherever this one has it."""
+    run.mkdir(parents=True, exist_ok=True)
+    sandbox.run(["mount", "-t", "tmpfs", "tmpfs", str(run)])
 
 
 def packed(root: Path) -> Path:

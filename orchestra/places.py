@@ -8,7 +8,10 @@ The run directory holds what a reboot ends (sockets, FIFOs, namespace pins), the
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Home:
@@ -46,10 +49,42 @@ class Home:
         return f"{self.data}/cache"
 
     @property
+    def recipes(self) -> str:
+        """What stack files were read as. Variables are filled in there, so it goes with the reboot like what runs."""
+        return f"{self.run}/.recipes"
+
+    @property
     def stacks(self) -> str:
         return f"{self.data}/stacks"
 
+    @property
+    def shares(self) -> str:
+        """Leases on services of other stacks: a folder for each owner, in it a file for each user and service."""
+        return f"{self.data}/shares"
+
+    @property
+    def networks(self) -> str:
+        """External networks, a JSON file each."""
+        return f"{self.data}/networks"
+
+    def network(self, name: str) -> str:
+        return f"{self.networks}/{name}.json"
+
+    def network_run(self, name: str) -> str:
+        """What of an external network is of this boot. The dot keeps it apart from the folders of stacks."""
+        return f"{self.run}/.networks/{name}"
+
+    def network_pin(self, name: str) -> str:
+        return f"{self.network_run(name)}/router"
+
+    def network_id(self, name: str) -> str:
+        """Of an external network; see Places.network_id."""
+        return short_id(self.run, "", "external", name, size=5)
+
     def volume(self, name: str) -> str:
+        """The folder of a volume. Names are checked where they are read; whatever is removed is below `volumes`."""
+        if "/" in name or name in ("", ".", ".."):
+            raise ValueError(f"{name!r} is no name of a volume")
         return f"{self.data}/volumes/{name}/_data"
 
     def stack(self, name: str) -> Places:
@@ -129,8 +164,9 @@ class Places:
         return f"{self.data}/wanted.json"
 
     @property
-    def journal(self) -> str:
-        return f"{self.data}/events.jsonl"
+    def history(self) -> str:
+        """Events, health and use over time: an SQLite file."""
+        return f"{self.data}/history.db"
 
     @property
     def own_log(self) -> str:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestra.client import NotRunning
+from orchestra.errors import OrchestraError
 
 from .dry import say
 from .listen import listen
 from .options import Asked
 from .progress import progress
-from .project import find, known, need_services
+from .project import find, with_containers
 from .queue import turn
-from .reach import connect
-from .steps import Goal, Step
+from .reach import connect, known
+from .steps import Step
+from .telling import warn
 
-ALIVE = ("running", "restarting", "waiting", "stopping")
-CONCERNED = {"stop": ALIVE, "kill": ("running", "stopping"), "start": ("created", "exited", "dead")}
+if TYPE_CHECKING:
+    from .steps import Goal
+
+ALIVE = ("running", "paused", "restarting", "waiting", "stopping")
+CONCERNED = {"stop": ALIVE, "kill": ("running", "paused", "stopping"), "start": ("created", "exited", "dead")}
 
 
 def act(asked: Asked, services: tuple[str, ...], goal: Goal, request: dict[str, Any]) -> int:
@@ -27,10 +32,18 @@ def act(asked: Asked, services: tuple[str, ...], goal: Goal, request: dict[str, 
     if not known(places):
         raise NotRunning(places.name)
     with turn(places, request["do"]), connect(places, changes=True) as connection:
+        chosen = None
         if services:
-            need_services(asked, services, connection.call({"do": "status"})["rows"])
-        number = connection.send({**request, "services": list(services) or None})
+            chosen = with_containers(asked, services, connection.call({"do": "status"})["rows"])
+            if len(chosen) < len(services) and request["do"] == "start":
+                raise OrchestraError("nothing was started", f"orchestra up -d {' '.join(services)}")
+            if not chosen:
+                return 0
+        number = connection.send({**request, "services": chosen})
         show = progress(asked.progress, request["do"], goal)
-        for name in listen(connection, number, show).get("killed", ()):
+        killed = listen(connection, number, show).get("killed")
+        for name in killed or ():
             show.changed(name, Step("Killed", "done"))
+        if killed == []:
+            warn(f"nobody was sent a signal: {', '.join(chosen) + ' does not run' if chosen else 'nothing runs'}")
     return 0

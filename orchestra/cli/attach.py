@@ -1,56 +1,151 @@
-"""The output of containers while they run, interleaved by block, each with its name in front."""
+"""`orchestra attach`: the caller's terminal beside a running container's own process.
+
+What it writes comes from its log, which the keeper keeps anyway; what is typed goes to its standard input, where
+that is open (`stdin_open`, `tty`). Leaving it leaves it alone.
+"""
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+import sys
 import time
-from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from types import FrameType
 from typing import Any
 
+import click
+
+from orchestra.client import Connection
+from orchestra.errors import OrchestraError
 from orchestra.logs.follow import Follower
+from orchestra.logs.layout import STDERR
 from orchestra.logs.reader import Cursor
 
-from . import words
-from .printer import Printer
+from .listen import receive, trouble
+from .options import Asked, FileFirst, project_options
+from .project import find, need_services
+from .reach import at_owner, connect
+from .terminal import follow_size, raw, write_all
+
+BLOCK = 1 << 16
+PROXIED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT")
+CONTROLS = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
 
 
-class Output:
-    """Containers are added as they appear; `show` prints what they have written since. No services: all."""
+@click.command(cls=FileFirst)
+@click.argument("service")
+@click.option("--detach-keys", default="ctrl-p,ctrl-q", show_default=True, metavar="KEYS", help="Keys that leave it.")
+@click.option("--index", type=int, default=0, metavar="N", help="This replica.")
+@click.option("--no-stdin", is_flag=True, help="Do not pass stdin on.")
+@click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on (it does by default).")
+@project_options()
+@click.pass_obj
+def command(asked: Asked, service: str, detach_keys: str, index: int, no_stdin: bool, sig_proxy: bool) -> int:
+    """Attach stdin, stdout and stderr to a running container; ends with its exit code."""
+    keys = parsed_keys(detach_keys)
+    connection, (service,) = at_owner(connect(find(asked)), asked.home(), [service])
+    with connection:
+        need_services(asked, [service], connection.call({"do": "status"})["rows"])
+        request = {"do": "attach", "service": service, "index": index, "stdin": not no_stdin}
+        return Attachment(connection, request, keys, sig_proxy).run()
 
-    def __init__(self, stack: str, services: Collection[str], printer: Printer) -> None:
-        self._services = services
-        self._follower = Follower()
-        self._stack = stack
-        self._printer = printer
-        self._names: dict[str, str] = {}
-        self._since = time.time_ns()
 
-    def add(self, row: dict[str, Any], since: int | None = None, tail: int | None = None) -> None:
-        """Show the output of one more container: what is not older than this command, unless told otherwise."""
-        directory = row["logs"]
-        if not self.wants(row) or directory in self._names:
-            return
-        self._names[directory] = words.label(self._stack, row)
-        self._printer.name(self._names.values())
-        self._follower.add(directory, Cursor(directory, self._since if since is None else since, tail))
+def parsed_keys(text: str) -> bytes:
+    """`ctrl-p,ctrl-q`, `a`, or both kinds together, as bytes (docker attach, --detach-keys)."""
+    found = b""
+    for word in filter(None, text.split(",")):
+        control = word[5:] if word.startswith("ctrl-") else ""
+        if len(word) == 1 and word.isascii():
+            found += word.encode()
+        elif len(control) == 1 and control in CONTROLS:
+            found += bytes((CONTROLS.index(control),))
+        else:
+            raise OrchestraError(f"--detach-keys {text}: {word} is no key", 'write it like "ctrl-p,ctrl-q"')
+    return found
 
-    def wants(self, row: dict[str, Any]) -> bool:
-        return not self._services or row["service"] in self._services
 
-    def sources(self) -> list[Follower]:
-        """What to wait for beside everything else, at most `patience` seconds."""
-        return [self._follower] if self._follower.fileno() >= 0 else []
+class Attachment:
+    def __init__(self, connection: Connection, request: dict[str, Any], keys: bytes, sig_proxy: bool) -> None:
+        self._connection = connection
+        self._number = connection.send(request)
+        self._keys = keys
+        self._sig_proxy = sig_proxy
+        self._input: int | None = None  # into the container
+        self._typed = b""  # the beginning of the keys that leave
 
-    def patience(self) -> float:
-        return self._follower.patience()
+    def run(self) -> int:
+        begun = time.time_ns()
+        with ExitStack() as undo:
+            answer = self._wait_for_start()
+            log = undo.enter_context(Follower())
+            log.add("", Cursor(answer["logs"], begun))
+            if self._connection.descriptors:
+                self._input = self._connection.descriptors.pop()
+                undo.callback(os.close, self._input)
+            if answer["tty"] and self._input is not None and sys.stdin.isatty():
+                undo.enter_context(raw(sys.stdin.fileno()))
+                undo.enter_context(follow_size(sys.stdout.fileno(), self._input))
+            elif self._sig_proxy:
+                self._pass_signals_on(answer["attached"])
+            try:
+                return self._copy(log)
+            finally:
+                self._show(log)
 
-    def finish(self) -> None:
-        self._printer.finish()
+    def _wait_for_start(self) -> dict[str, Any]:
+        while True:
+            for answer in receive(self._connection):
+                if answer.get("re") == self._number:
+                    trouble(answer)
+                    return answer
 
-    def show(self, before: Callable[[], None] = lambda: None) -> bool:
-        """Print what is new; `before` is called ahead of the first line. Whether there was anything."""
-        blocks = self._follower.pull()
-        if blocks:
-            before()
-        for directory, block in blocks:
-            self._printer.print(self._names[directory], block)
-        return bool(blocks)
+    def _pass_signals_on(self, name: str) -> None:
+        def passed_on(number: int, _: FrameType | None) -> None:
+            self._connection.send({"do": "signal", "name": name, "signal": signal.Signals(number).name})
+
+        for each in PROXIED:
+            signal.signal(signal.Signals[each], passed_on)
+
+    def _copy(self, log: Follower) -> int:
+        stdin: int | None = sys.stdin.fileno() if self._input is not None else None
+        while True:
+            self._show(log)
+            watched: list[Any] = [self._connection, *([log] if log.fileno() >= 0 else [])]
+            ready = select.select([*watched, *([] if stdin is None else [stdin])], [], [], log.patience())[0]
+            if stdin is not None and stdin in ready:
+                typed = os.read(stdin, BLOCK)
+                if not typed:
+                    stdin = None
+                elif self._leaves(typed):
+                    print("read escape sequence", file=sys.stderr)
+                    return 0
+            if self._connection in ready and (code := self._ended()) is not None:
+                return code
+
+    def _ended(self) -> int | None:
+        for answer in receive(self._connection):
+            if answer.get("re") == self._number:
+                trouble(answer)
+                if answer.get("done"):
+                    return int(answer["code"])
+        return None
+
+    def _leaves(self, typed: bytes) -> bool:
+        """Hand on what was typed, but for the keys that leave; what began like them follows once it is not them."""
+        assert self._input is not None
+        passed = b""
+        for at in range(len(typed)):
+            self._typed += typed[at : at + 1]
+            while self._typed and not self._keys.startswith(self._typed):
+                passed, self._typed = passed + self._typed[:1], self._typed[1:]
+            if self._keys and self._typed == self._keys:
+                write_all(self._input, passed)
+                return True
+        write_all(self._input, passed)
+        return False
+
+    def _show(self, log: Follower) -> None:
+        for _, block in log.pull():
+            write_all(sys.stderr.fileno() if block.kind == STDERR else sys.stdout.fileno(), block.data)

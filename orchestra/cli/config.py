@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from orchestra.errors import OrchestraError
-from orchestra.stack.files import Loaded, to_yaml
+from orchestra.stack.files import Loaded, to_json, to_yaml
 from orchestra.stack.interpolate import Asked as Spoken
 
 from .options import IMAGES, Asked, not_yet, project_options, services_argument
@@ -60,12 +59,27 @@ def command(
     elif names:
         text = "".join(f"{line}\n" for line in listed(loaded, names))
     else:
-        text = rendered(narrowed(loaded.model, services), shape)
+        text = rendered(narrowed(presentable(loaded.model), services), shape)
     if output:
-        with open(output, "w") as file:
-            file.write(text)
+        try:
+            with open(output, "w") as file:
+                file.write(text)
+        except OSError as error:
+            raise OrchestraError(
+                f"cannot write {output}: {error.strerror}", "name a file elsewhere with -o"
+            ) from None
     else:
         click.echo(text, nl=False)
+
+
+def presentable(model: dict[str, Any]) -> dict[str, Any]:
+    """Without what only receivers of alerts may know."""
+    if "x-alerts" not in model:
+        return model
+    from orchestra.plan.masking import MASK
+    from orchestra.stack.alerts import masked
+
+    return masked(model, MASK)
 
 
 def narrowed(model: dict[str, Any], services: tuple[str, ...]) -> dict[str, Any]:
@@ -82,9 +96,7 @@ def narrowed(model: dict[str, Any], services: tuple[str, ...]) -> dict[str, Any]
 
 
 def rendered(model: dict[str, Any], shape: str) -> str:
-    if shape == "json":
-        return json.dumps(model, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return to_yaml(model)
+    return to_json(model) + "\n" if shape == "json" else to_yaml(model)
 
 
 def hash_lines(loaded: Loaded, wanted: str) -> str:
@@ -101,7 +113,7 @@ def listed(loaded: Loaded, names: str) -> list[str]:
     if names == "images":
         return sorted({each["image"] for each in model["services"].values() if each.get("image")})
     if names == "profiles":
-        return sorted({name for each in model["services"].values() for name in each.get("profiles") or ()})
+        return sorted(loaded.profiles)
     if names == "environment":
         return [f"{key}={value}" for key, value in sorted(loaded.variables.items())]
     if names == "variables":

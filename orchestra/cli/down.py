@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 import click
 
-from orchestra.client import NotRunning
 from orchestra.errors import OrchestraError
 from orchestra.places import Places
 
 from .dry import say
-from .ending import keeper_of, wait_for_end
-from .guard import warn
-from .listen import listen
 from .options import IMAGES, Asked, not_yet, project_options, services_argument, timeout_option
-from .progress import progress
-from .project import find, known, load
+from .project import find, load
 from .queue import clear_away, turn
-from .reach import connect
+from .taking import down_request, nothing_there, take_away
 
 
 @click.command()
 @services_argument
 @click.option("-v", "--volumes", is_flag=True, help="Remove the stack's named and anonymous volumes as well.")
 @click.option("--remove-orphans", is_flag=True, help="Remove containers of services that the file has no more.")
+@click.option("--force", is_flag=True, help="Also when other stacks use services of this one.")
 @not_yet("--rmi", because=IMAGES, takes_value=True)
 @timeout_option
 @project_options()
@@ -36,50 +31,36 @@ def command(
     services: tuple[str, ...],
     volumes: bool,
     remove_orphans: bool,
+    force: bool,
     timeout: float | None,
 ) -> int:
     """Stop and remove containers, networks and, if asked, volumes."""
     if asked.dry_run:
         return say(asked, "stop and remove", services)
     places = find(asked)
-    request = {
-        "do": "down",
-        "services": list(services) or None,
-        "volumes": volumes,
-        "remove_orphans": remove_orphans,
-        "timeout": timeout,
-    }
-    try:
-        if not known(places):
-            raise NotRunning(places.name)
-        with turn(places, "down"):
-            take_down(places, request, asked)
-            clear_away(places)
-    except NotRunning:
-        if not (volumes and not services and remove_volumes(asked, places)):
-            warn(f"no resource found to remove for stack {places.name}")
+    request = down_request(services, volumes, remove_orphans, timeout, force)
+    if not take_away(asked, places, request):
+        everything = volumes and not services
+        forgotten = everything and forget_history(places)
+        if not (everything and remove_volumes(asked, places)) and not forgotten:
+            nothing_there(places)
     return 0
 
 
-def take_down(places: Places, request: dict[str, Any], asked: Asked) -> None:
-    try:
-        connection = connect(places, changes=True)
-    except NotRunning:
-        from orchestra.keeper.start import sweep
+def forget_history(places: Places) -> bool:
+    """What a stack that does not run has left of its past. Whether there was any."""
+    if not os.path.exists(places.history):
+        return False
+    from orchestra.state.archive import Archive
 
-        sweep(places)
-        clear_away(places)
-        raise
-    with connection:
-        keeper = keeper_of(places)
-        listen(connection, connection.send(request), progress(asked.progress, "down", "removed"))
-        if not request["services"]:
-            wait_for_end(keeper)
+    Archive(places.history).remove()
+    print(" History  Removed", file=sys.stderr)
+    return True
 
 
 def remove_volumes(asked: Asked, places: Places) -> bool:
     """Remove the volumes of a stack that does not run; only its file still knows them. Whether there were any."""
-    from shutil import rmtree
+    from orchestra.state.volumes import discard
 
     asked.profiles.append("*")
     try:
@@ -87,12 +68,12 @@ def remove_volumes(asked: Asked, places: Places) -> bool:
     except OrchestraError:
         return False
     owned = [volume.name for volume in stack.volumes.values() if not volume.external]
-    found = {name: folder for name in owned if os.path.isdir(folder := os.path.dirname(places.home.volume(name)))}
+    found = [name for name in owned if os.path.isdir(os.path.dirname(places.home.volume(name)))]
     if stack.name != places.name or not found:
         return False
     with turn(places, "down"):
-        for name, folder in found.items():
-            rmtree(folder)
+        for name in found:
+            discard(places.home, name)
             print(f" Volume {name}  Removed", file=sys.stderr)
         clear_away(places)
     return True

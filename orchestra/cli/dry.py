@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 import click
 
+from .listing import rows_of
 from .options import Asked
 from .project import find, need_services
-from .ps import rows_of
 
 Names = Collection[str]
 
@@ -17,7 +17,7 @@ def say(asked: Asked, verb: str, services: Names, states: Names = ()) -> int:
     """`would stop store-cart-1`, for each container of the services (all if none is named) that is in `states`."""
     rows = rows_of(find(asked))
     need_services(asked, services, rows)
-    chosen = [row for row in rows if not services or row["service"] in services]
+    chosen = [row for row in rows if (not services or row["service"] in services) and "owner" not in row]
     names = [row["name"] for row in chosen if not states or row["state"] in states]
     click.echo("\n".join(f"would {verb} {name}" for name in names) or "nothing to do")
     return 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-import socket
-import struct
+from _socket import SO_PEERCRED, SOL_SOCKET
+from struct import calcsize, unpack
 
 from orchestra.client import dial
 from orchestra.places import Places
@@ -17,11 +17,16 @@ PATIENCE = 5.0
 def keeper_of(places: Places) -> int | None:
     """A pidfd of the keeper, by who listens on its socket (SO_PEERCRED, unix(7)); None without one."""
     try:
-        with dial(places.run, "keeper.sock") as connection:
-            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            return os.pidfd_open(struct.unpack("3i", credentials)[0])
+        connection = dial(places.run, "keeper.sock")
     except OSError:
         return None
+    try:
+        credentials = connection.getsockopt(SOL_SOCKET, SO_PEERCRED, calcsize("3i"))
+        return os.pidfd_open(unpack("3i", credentials)[0])
+    except OSError:
+        return None
+    finally:
+        connection.close()
 
 
 def wait_for_end(keeper: int | None) -> None:

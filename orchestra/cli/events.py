@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from orchestra.places import Places
+
+from ..wire import compact
 from .moments import moment
 from .options import Asked, project_options, services_argument
+from .past import events
 from .project import find, need_services
-from .reach import connect
+
+SHOWN = ("exitCode",)
+"""Attributes that a person wants to see; the text says the rest."""
 
 
 @click.command()
@@ -28,19 +33,24 @@ def command(asked: Asked, services: tuple[str, ...], as_json: bool, since: str |
     first = moment(since, "--since")
     if first is None and last is None:
         first = time.time()
-    with connect(find(asked)) as connection:
-        if services:
-            need_services(asked, services, connection.call({"do": "status"})["rows"])
-        request = {
-            "do": "events",
-            "since": first,
-            "until": last,
-            "services": list(services) or None,
-            "follow": last is None or last > time.time(),
-        }
-        for answer in connection.answers(connection.send(request)):
-            if event := answer.get("event"):
-                click.echo(json.dumps(record(event)) if as_json else line(event))
+    request = {
+        "since": first,
+        "until": last,
+        "services": list(services) or None,
+        "follow": last is None or last > time.time(),
+    }
+    places = find(asked)
+    if services:
+        _need_known(asked, places, services)
+    for event in events(places, request):
+        click.echo(compact.dumps(record(event)) if as_json else line(event))
+
+
+def _need_known(asked: Asked, places: Places, services: tuple[str, ...]) -> None:
+    """A service that is not there any more has a past all the same."""
+    unheard = [name for name in services if not list(events(places, {"services": [name], "limit": 1}))]
+    if unheard:
+        need_services(asked, unheard, [])
 
 
 def record(event: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +71,7 @@ def line(event: dict[str, Any]) -> str:
     when = datetime.fromtimestamp(event["time"]).isoformat(" ", timespec="microseconds")
     kind = "container" if event["container"] else "stack"
     words = [when, kind, event["action"], event["container"] or event["service"]]
-    if event["attributes"]:
-        words.append("(" + ", ".join(f"{key}={value}" for key, value in sorted(event["attributes"].items())) + ")")
+    if shown := [f"{key}={event['attributes'][key]}" for key in SHOWN if key in event["attributes"]]:
+        words.append(f"({', '.join(shown)})")
     text = " ".join(word for word in words if word)
     return f"{text}: {event['text']}" if event["text"] else text

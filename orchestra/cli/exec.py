@@ -10,7 +10,7 @@ from orchestra.errors import OrchestraError
 
 from .options import Asked, FileFirst, project_options
 from .project import find
-from .reach import connect
+from .reach import at_owner, connect, minding
 from .relay import Relay
 from .terminal import interactive
 
@@ -58,7 +58,9 @@ def command(
         "privileged": privileged,
         "detach": detach,
     }
-    with connect(find(asked)) as connection:
+    places = find(asked)
+    connection, (request["service"],) = at_owner(minding(connect(places), places), asked.home(), [service])
+    with connection:
         if detach:
             connection.call(request)
             return 0

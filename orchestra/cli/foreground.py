@@ -13,15 +13,15 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from orchestra.client import Connection, NotRunning
+from orchestra.client import SILENCE, Connection, NotRunning
 from orchestra.errors import OrchestraError
 from orchestra.places import Places
 from orchestra.stack.model import Stack
 
-from .attach import Output
 from .interrupts import Interrupts
 from .listen import receive, trouble
 from .options import Asked
+from .output import Output
 from .printer import Printer
 from .progress import Progress, progress
 from .queue import turn
@@ -70,6 +70,7 @@ class Foreground:
         self.rows: dict[str, dict[str, Any]] = {}
         self.said = request
         self.awaited: int | None = None  # the number of the request that `said` was sent as, until it is answered
+        self.heard = time.monotonic()
         self.over_since: float | None = None
 
     def run(self) -> int:
@@ -91,7 +92,7 @@ class Foreground:
         try:
             self._wait(self.request)
             lock.close()
-            remark(self.connection, self.stack, self.asked.environ)
+            remark(self.connection, {*self.stack.services, *self.stack.disabled}, self.asked.environ)
             self.connection.send({"do": "watch"})
             end = time.monotonic() + HEALTH_PATIENCE
             while time.monotonic() < end and self._on_the_way():
@@ -155,6 +156,7 @@ class Foreground:
             print("Killing…", file=sys.stderr, flush=True)
             try:
                 self._finish({"do": "kill", "services": services, "signal": "SIGKILL"})
+                self._see_them_end()
             except Interrupted:
                 return INTERRUPTED
         finally:
@@ -162,6 +164,13 @@ class Foreground:
             self._show_output()
             self.output.finish()
         return code
+
+    def _see_them_end(self) -> None:
+        """What was killed takes the kernel a moment; the last frame shows it stopped."""
+        end = time.monotonic() + LAST_LOOK
+        while time.monotonic() < end and any(each.mark == "working" for each in self.show.steps.values()):
+            self._step(self.show.tick or GLANCE)
+            self.show.draw()
 
     def _finish(self, request: dict[str, Any]) -> None:
         """Have it stopped or killed, with the last words of the containers above the progress."""
@@ -188,11 +197,17 @@ class Foreground:
     def _step(self, patience: float | None, *more: Any) -> None:
         """Take in what arrives within `patience` seconds, or until one of `more` is ready. Raises Interrupted."""
         sources: list[Any] = [self.connection, self.interrupts, *more]
+        if self.awaited is not None:
+            patience = SILENCE if patience is None else min(patience, SILENCE)
         ready = select.select(sources, [], [], patience)[0]
         if self.interrupts in ready and self.interrupts.taken():
             raise Interrupted
         if self.connection not in ready:
+            if self.awaited is not None and time.monotonic() >= self.heard + SILENCE:
+                self.connection.look()
+                self.heard = time.monotonic()
             return
+        self.heard = time.monotonic()
         try:
             arrived = receive(self.connection)
         except OrchestraError:
@@ -224,6 +239,8 @@ class Foreground:
         if row["service"] not in self.mine:
             return
         self.show.row(row)
+        if "owner" in row:
+            return  # it goes on without us
         self.rows[row["name"]] = row
         if row.get("gone"):
             del self.rows[row["name"]]
@@ -237,5 +254,5 @@ class Foreground:
 def attached(stack: Stack, mine: set[str], named: list[str] | None, options: dict[str, Any]) -> set[str]:
     """The services whose output is shown: those named, or all, without those that do not want it."""
     chosen = set(options["attach"]) or (mine if named is None or options["attach_dependencies"] else set(named))
-    quiet = {name for name in mine if not stack.services[name].attach} - set(options["attach"])
-    return chosen - quiet - set(options["no_attach"])
+    quiet = {name for name in mine & set(stack.services) if not stack.services[name].attach} - set(options["attach"])
+    return (chosen & set(stack.services)) - quiet - set(options["no_attach"])

@@ -16,7 +16,6 @@ from orchestra.stack.model import Stack
 from . import words
 from .options import Asked, project_options, services_argument
 from .project import load
-from .ps import rows_of
 from .reach import connect
 
 NAME = re.compile(r"^[│├└─ ]*(?P<name>[^ ]+)")
@@ -33,17 +32,28 @@ def command(asked: Asked, services: tuple[str, ...], dot: bool) -> None:
     if asked.project_name and not asked.files:
         asked.files = files_of(asked.home().stack(asked.project_name))
     stack = load(asked, services).stack
-    live = by_service(rows_of(asked.home().stack(stack.name)))
-    click.echo(drawing(stack, live) if dot else tree(stack, live, time.time()))
+    told = status(asked.home().stack(stack.name))
+    live = by_service(told["rows"])
+    if dot:
+        click.echo(drawing(stack, live))
+        return
+    click.echo(tree(stack, live, time.time()))
+    for user in told["used_by"]:
+        click.echo(f"{user['service']} is used by stack {user['stack']} (as {user['name']})")
 
 
 def files_of(places: Places) -> list[str]:
     """The files that a running stack was started from: with -p alone it is that one that is meant."""
+    return list(status(places)["files"])
+
+
+def status(places: Places) -> dict[str, Any]:
+    """What the supervisor tells; next to nothing of a stack that does not run."""
     try:
         with connect(places) as connection:
-            return list(connection.call({"do": "status"})["files"])
+            return connection.call({"do": "status"})
     except NotRunning:
-        return []
+        return {"files": [], "rows": [], "used_by": []}
 
 
 def by_service(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

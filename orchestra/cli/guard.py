@@ -8,58 +8,48 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-
-import click
+from errno import EDQUOT, ENOSPC
 
 from orchestra.errors import OrchestraError
 
-from .colours import painted
-from .group import orchestra
-from .options import Asked
+from .asked import Asked
+from .shortcut import shortcut
+from .telling import tell
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 INTERRUPTED = 130
+FULL = (ENOSPC, EDQUOT)
 
 
 def guarded(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit status."""
-    asked = Asked.of(os.environ)
     try:
-        status = orchestra.main(list(arguments), prog_name="orchestra", standalone_mode=False, obj=asked)
+        asked = Asked.of(os.environ)
+    except OrchestraError as error:
+        return tell(error.what, error.hint)
+    try:
+        status = shortcut(arguments)
+        if status is None:
+            from .group import run
+
+            status = run(arguments, asked)
         sys.stdout.flush()
-        return status if isinstance(status, int) else 0
+        return status
     except OrchestraError as error:
         return tell(error.what, error.hint, error.status)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return 0
-    except click.ClickException as error:
-        return tell(error.format_message(), _usage(error))
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader went away (`orchestra logs | head`): nothing to tell, and nothing to flush at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as fault:  # noqa: BLE001  # the last door: nobody ever sees a traceback
+        if isinstance(fault, OSError) and fault.errno in FULL:
+            return tell(f"cannot write: {fault.strerror}", "make room where the output goes, and below --home")
         return tell(f"this is a fault in orchestra: {type(fault).__name__}: {fault} {_kept(asked, fault)}", None)
-
-
-def tell(what: str, hint: str | None = None, status: int = 1) -> int:
-    """Show an error; returns the exit status, for the caller to end with."""
-    print(f"{painted('error:', 'red', sys.stderr)} {what}", file=sys.stderr)
-    if hint:
-        print(f"{painted('try:', 'bold', sys.stderr)} {hint}", file=sys.stderr)
-    return status
-
-
-def warn(what: str) -> None:
-    print(f"{painted('warning:', 'yellow', sys.stderr)} {what}", file=sys.stderr)
-
-
-def _usage(error: click.ClickException) -> str | None:
-    context = getattr(error, "ctx", None)
-    return f"{context.command_path} --help" if context is not None else None
 
 
 def _kept(asked: Asked, fault: Exception) -> str:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import select
 import time
-from typing import Any
 
-from orchestra.client import Connection
+from orchestra.client import SILENCE
 from orchestra.errors import OrchestraError
 from orchestra.wire.frames import BadFrame
 
-from .progress import Progress
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from orchestra.client import Connection
+
+    from .progress import Progress
 
 
 def listen(connection: Connection, number: int, show: Progress, patience: float | None = None) -> dict[str, Any]:
     """The last answer to a request. Raises OrchestraError for an error, TimeoutError after `patience` seconds."""
     end = None if patience is None else time.monotonic() + patience
+    looked = time.monotonic()
     try:
         while True:
             left = None if end is None else end - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
-            pause = min((each for each in (show.tick, left) if each is not None), default=None)
-            if select.select([connection], [], [], pause)[0]:
+            pause = min(each for each in (show.tick, left, SILENCE) if each is not None)
+            if not select.select([connection], [], [], pause)[0]:
+                if time.monotonic() >= looked + SILENCE:
+                    connection.look()
+                    looked = time.monotonic()
+            else:
                 for answer in receive(connection):
                     if answer.get("re") != number:
                         continue

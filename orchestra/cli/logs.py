@@ -12,17 +12,17 @@ import click
 from orchestra.client import Connection, NotRunning
 from orchestra.errors import OrchestraError
 from orchestra.logs.follow import merge
-from orchestra.logs.reader import FOREVER, read
+from orchestra.logs.reader import FOREVER, SHOWN, read
 from orchestra.places import Places
 
 from . import words
-from .attach import Output
 from .listen import receive
+from .listing import rows_of
 from .moments import moment
 from .options import Asked, project_options, services_argument
+from .output import Output
 from .printer import Printer
 from .project import find, need_services
-from .ps import rows_of
 from .reach import connect
 
 ENDED = ("exited", "dead", "created")
@@ -49,9 +49,12 @@ def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> None:
     rows = [
         row
         for row in rows
-        if (not services or row["service"] in services)
+        if (row["service"] in services if services else "owner" not in row)
         and (not options["index"] or row["replica"] == options["index"])
     ]
+    if options["index"] and not rows:
+        which = f" of {' and '.join(services)}" if services else ""
+        raise OrchestraError(f"there is no replica {options['index']}{which}", "orchestra ps -a shows them")
     printer = Printer(
         prefix=not options["no_log_prefix"], colour=not options["no_color"], timestamps=options["timestamps"]
     )
@@ -95,7 +98,7 @@ def show(
     printer.name(names.values())
     # Large blocks have one time for many lines: good enough for one log, wrong for merging several.
     alone = len(names) == 1 and not printer.timestamps
-    logs = {folder: read(folder, since, until, tail, joined=alone) for folder in names}
+    logs = {folder: read(folder, since, until, tail, SHOWN, alone) for folder in names}
     for folder, block in merge(logs):
         printer.print(names[folder], block)
     printer.finish()
@@ -153,7 +156,7 @@ def update(places: Places, connection: Connection, output: Output, states: dict[
     for row in (row for answer in answers for row in answer.get("rows", ())):
         if row.get("gone"):
             states.pop(row["name"], None)
-        elif output.wants(row):
+        elif output.wants(row) and ("owner" not in row or output.named):
             states[row["name"]] = row["state"]
             output.add(row, since=0)
     return connection

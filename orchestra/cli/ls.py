@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import time
@@ -16,6 +15,7 @@ from orchestra.errors import OrchestraError
 from orchestra.places import Home
 from orchestra.wire.frames import BadFrame
 
+from ..wire import compact
 from .options import Asked, project_options
 from .reach import orphaned
 from .table import table
@@ -39,10 +39,16 @@ def command(asked: Asked, every: bool, quiet: bool, filters: tuple[str, ...], sh
     if quiet:
         click.echo("".join(f"{each['Name']}\n" for each in stacks), nl=False)
     elif shape == "json":
-        click.echo(json.dumps(stacks))
+        click.echo(compact.dumps(stacks))
     else:
-        headers = ["NAME", "STATUS", "CONFIG FILES"]
-        click.echo(table(headers, [[each["Name"], each["Status"], each["ConfigFiles"]] for each in stacks]))
+        click.echo(listing(stacks))
+
+
+def listing(stacks: list[dict[str, str]]) -> str:
+    """Who uses whom is shown where anybody does."""
+    columns = {"NAME": "Name", "STATUS": "Status", "USES": "Uses", "USED BY": "UsedBy", "CONFIG FILES": "ConfigFiles"}
+    shown = {head: key for head, key in columns.items() if "Use" not in key or any(each[key] for each in stacks)}
+    return table(list(shown), [[each[key] for key in shown.values()] for each in stacks])
 
 
 def survey(home: Home, every: bool) -> list[dict[str, str]]:
@@ -50,21 +56,31 @@ def survey(home: Home, every: bool) -> list[dict[str, str]]:
     if every:
         for name in _folders(home.stacks):
             if name not in found and os.path.exists(home.stack(name).wanted):
-                found[name] = {"rows": [], "files": []}
-    stacks = [
-        {"Name": name, "Status": status(answer), "ConfigFiles": ",".join(answer["files"]) if answer else ""}
-        for name, answer in sorted(found.items())
-    ]
+                found[name] = {"rows": [], "files": [], "uses": [], "used_by": []}
+    stacks = [_line(name, answer) for name, answer in sorted(found.items())]
     return [
-        each for each in stacks if every or any(word in each["Status"] for word in ("running", "restarting", "?"))
+        each
+        for each in stacks
+        if every or any(word in each["Status"] for word in ("running", "paused", "restarting", "?"))
     ]
+
+
+def _line(name: str, answer: dict[str, Any] | None) -> dict[str, str]:
+    told = answer or {"files": [], "uses": [], "used_by": []}
+    return {
+        "Name": name,
+        "Status": status(answer),
+        "ConfigFiles": ",".join(told["files"]),
+        "Uses": ", ".join(sorted({f"{use['owned']} of {use['owner']}" for use in told["uses"]})),
+        "UsedBy": ", ".join(sorted({user["stack"] for user in told["used_by"]})),
+    }
 
 
 def status(answer: dict[str, Any] | None) -> str:
     """`exited(1), running(3)`, as docker compose puts it."""
     if answer is None:
         return "? (its supervisor does not answer)"
-    counts = Counter(row["state"] for row in answer["rows"])
+    counts = Counter(row["state"] for row in answer["rows"] if "owner" not in row)
     return ", ".join(f"{state}({number})" for state, number in sorted(counts.items())) or "exited(0)"
 
 
@@ -98,6 +114,6 @@ def answers(home: Home) -> dict[str, dict[str, Any] | None]:
 
 def _folders(path: str) -> list[str]:
     try:
-        return sorted(os.listdir(path))
+        return sorted(name for name in os.listdir(path) if not name.startswith("."))
     except OSError:
         return []

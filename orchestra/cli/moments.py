@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import datetime
 
@@ -13,7 +14,8 @@ def moment(text: str | None, option: str, now: float | None = None) -> float | N
     if text is None:
         return None
     try:
-        return float(text)
+        if math.isfinite(seconds := float(text)):
+            return seconds
     except ValueError:
         pass
     from orchestra.stack.units import duration

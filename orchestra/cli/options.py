@@ -6,67 +6,18 @@ another use for the letter (`logs -f`, `run -p`).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
 
 from orchestra.errors import OrchestraError
-from orchestra.places import Home
 
 from . import colours
+from .asked import ANSI, PROGRESS, is_file
+from .asked import Asked as Asked
 
 F = TypeVar("F", bound=Callable[..., Any])
-PROGRESS = ("auto", "tty", "plain", "json", "quiet")
-ANSI = ("auto", "never", "always")
-FILE_ENDINGS = (".yml", ".yaml")
-
-
-@dataclass(slots=True)
-class Asked:
-    """The global options of one command line, wherever they stood."""
-
-    environ: Mapping[str, str]
-    cwd: str
-    progress: str = "auto"
-    project_name: str | None = None
-    project_directory: str | None = None
-    home_directory: str | None = None
-    dry_run: bool = False
-    files: list[str] = field(default_factory=list)
-    profiles: list[str] = field(default_factory=list)
-    env_files: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Asked:
-        colours.choose(_one_of(ANSI, environ.get("COMPOSE_ANSI")))
-        return cls(environ, _working_folder(environ), _one_of(PROGRESS, environ.get("COMPOSE_PROGRESS")))
-
-    def home(self) -> Home:
-        moved = {**self.environ, "ORCHESTRA_HOME": self.home_directory} if self.home_directory else self.environ
-        return Home.of(moved, os.geteuid())
-
-
-def _one_of(words: tuple[str, ...], word: str | None) -> str:
-    return word if word in words else "auto"
-
-
-def _working_folder(environ: Mapping[str, str]) -> str:
-    """The folder as the shell names it, so that a folder that is a symbolic link keeps its name."""
-    named = environ.get("PWD", "")
-    try:
-        if os.path.isabs(named) and os.path.samefile(named, "."):
-            return named
-    except OSError:
-        pass
-    return os.getcwd()
-
-
-def is_file(word: str) -> bool:
-    """Whether an argument is a stack file rather than a service."""
-    return word.endswith(FILE_ENDINGS) or ("/" in word and os.path.exists(word))
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:

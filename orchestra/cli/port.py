@@ -7,9 +7,9 @@ import click
 from orchestra.client import NotRunning
 from orchestra.errors import OrchestraError
 
+from .listing import rows_of
 from .options import Asked, FileFirst, project_options
 from .project import find, need_services
-from .ps import rows_of
 
 
 @click.command(cls=FileFirst)

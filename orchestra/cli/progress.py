@@ -5,14 +5,19 @@ The look is docker compose's: a head line `[+] up 2/5`, then a line for each con
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from typing import Any, TextIO
 
+from ..wire import compact
 from .colours import coloured, moves
-from .steps import Goal, Mark, Step, step
+from .steps import Step, step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TextIO
+
+    from .steps import Goal, Mark
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAME = 0.1  # seconds between two frames
@@ -33,6 +38,8 @@ class Progress:
 
     def row(self, row: dict[str, Any]) -> None:
         now, before = step(row, self.goal), self.steps.get(row["name"])
+        if now.word == "Started" and (before is None or before.word == "Running"):
+            now = Step("Running", now.mark)  # before anything was done: it is left as it is
         self.steps[row["name"]] = now
         if before is None or (before.word, before.mark) != (now.word, now.mark) or self._news(before, now):
             self.changed(row["name"], now)
@@ -71,7 +78,7 @@ class Lines(Progress):
             record["text"] = now.remark
         if now.mark == "failed":
             record["error"] = True
-        print(json.dumps(record), file=self.out, flush=True)
+        print(compact.dumps(record), file=self.out, flush=True)
 
 
 class Live(Progress):
@@ -96,7 +103,8 @@ class Live(Progress):
     def draw(self) -> None:
         size = _size(self.out)
         lines = self._lines(size.columns, max(3, size.lines - 1), time.monotonic())
-        up = f"\x1b[{self.drawn}A" if self.drawn else "\x1b[?25l"
+        # To the first column as well: the terminal has put a ^C where the cursor was.
+        up = f"\r\x1b[{self.drawn}A" if self.drawn else "\x1b[?25l"
         body = "".join(f"\x1b[2K{line}\n" for line in lines)
         self.out.write(f"{up}{body}\x1b[J")
         self.out.flush()
@@ -104,7 +112,7 @@ class Live(Progress):
 
     def erase(self) -> None:
         if self.drawn:
-            self.out.write(f"\x1b[{self.drawn}A\x1b[J")
+            self.out.write(f"\r\x1b[{self.drawn}A\x1b[J")
             self.out.flush()
             self.drawn = 0
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestra.errors import OrchestraError
 from orchestra.places import Places
+from orchestra.stack.finding import Disk
 
-from .options import Asked
+from .asked import Asked
+from .recipe import Recipe, Watched, keep, recall
 
 if TYPE_CHECKING:
     from orchestra.stack.files import Loaded, Request
@@ -33,13 +35,21 @@ def find(asked: Asked) -> Places:
     home = asked.home()
     if asked.project_name:
         return home.stack(checked(asked.project_name, "--project-name"))
+    if recipe := recall(asked):
+        return home.stack(recipe.name)
     from orchestra.stack import files
 
-    found = files.find(request(asked))
+    watched = Watched()
+    found = files.find(request(asked, disk=watched))
     if given := found.variables.get("COMPOSE_PROJECT_NAME"):
-        return home.stack(checked(given, "COMPOSE_PROJECT_NAME"))
-    name = seen_name([_text(path) for path in found.files], found.directory)
-    return home.stack(name if name else load(asked).stack.name)
+        name = checked(given, "COMPOSE_PROJECT_NAME")
+    else:
+        seen = seen_name([_text(watched, path) for path in found.files], found.directory)
+        if seen is None:
+            return home.stack(load(asked).stack.name)
+        name = seen
+    keep(asked, watched, Recipe(name))
+    return home.stack(name)
 
 
 def checked(name: str, origin: str) -> str:
@@ -66,21 +76,14 @@ def seen_name(texts: Sequence[str], directory: str) -> str | None:
     return normalised(name) or None
 
 
-def _text(path: str) -> str:
-    from orchestra.stack.finding import read_text
-
+def _text(disk: Disk, path: str) -> str:
     try:
-        return read_text(path) if path != "-" else ""
+        return disk.read_text(path) if path != "-" else ""
     except OSError as error:
         raise OrchestraError(f"cannot read {path}: {error.strerror}", "is its name right?") from None
 
 
-def known(places: Places) -> bool:
-    """Whether anything of this stack may be alive or kept."""
-    return os.path.isdir(places.run) or os.path.exists(places.wanted)
-
-
-def request(asked: Asked, services: Iterable[str] = ()) -> Request:
+def request(asked: Asked, services: Iterable[str] = (), disk: Disk | None = None) -> Request:
     from orchestra.stack.files import Request
 
     from .valid import Valid
@@ -97,6 +100,7 @@ def request(asked: Asked, services: Iterable[str] = ()) -> Request:
         services=tuple(services),
         known_valid=valid.knows,
         remember_valid=valid.remember,
+        disk=disk or Disk(),
     )
 
 
@@ -104,16 +108,19 @@ def load(asked: Asked, services: Iterable[str] = ()) -> Loaded:
     """Read the stack file; its warnings go to stderr."""
     from orchestra.stack import files
 
+    watched = Watched()
     try:
-        loaded = files.load(request(asked, services))
+        loaded = files.load(request(asked, services, watched))
     except OrchestraError:
         _check_names(asked, tuple(services))
         raise
     if loaded.warnings:
-        from .guard import warn
+        from .telling import warn
 
         for warning in loaded.warnings:
             warn(str(warning))
+    if not services:
+        keep(asked, watched, Recipe.of(loaded))
     return loaded
 
 
@@ -123,7 +130,7 @@ def _check_names(asked: Asked, services: tuple[str, ...]) -> None:
 
     if services:
         stack = files.load(request(asked)).stack
-        refuse_unknown(services, {*stack.services, *stack.disabled})
+        refuse_unknown(services, {*stack.services, *stack.uses, *stack.disabled})
 
 
 def need_services(asked: Asked, wanted: Collection[str], rows: Iterable[dict[str, Any]]) -> None:
@@ -134,10 +141,24 @@ def need_services(asked: Asked, wanted: Collection[str], rows: Iterable[dict[str
     names = {row["service"] for row in rows}
     try:
         stack = load(asked).stack
-        names |= set(stack.services) | stack.disabled
+        names |= set(stack.services) | set(stack.uses) | stack.disabled
     except OrchestraError:
         pass
     refuse_unknown(missing, names)
+
+
+def with_containers(asked: Asked, wanted: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Those of the services that have containers; of the others it is said. Refuses what `need_services` refuses."""
+    there = {row["service"] for row in rows}
+    if set(wanted) <= there:
+        return list(wanted)
+    from .telling import warn
+
+    need_services(asked, wanted, rows)
+    for name in wanted:
+        if name not in there:
+            warn(f"{name} has no container")
+    return [name for name in wanted if name in there]
 
 
 def refuse_unknown(wanted: Iterable[str], names: Collection[str]) -> None:

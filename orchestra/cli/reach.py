@@ -6,16 +6,26 @@ from __future__ import annotations
 import os
 import time
 
-from orchestra.client import Connection, NotRunning
+from orchestra.client import SILENCE, Connection, NotRunning, look_at_keeper
 from orchestra.errors import OrchestraError
-from orchestra.places import Places
 
 from . import warm
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestra.places import Home, Places
 
 PATIENCE = 20.0  # seconds that a supervisor may take to start on a busy machine
 ONE_TRY = 1.0  # seconds after which to look whether there still is a keeper
 HEAD_START = 5.0  # seconds after which a keeper that was started ahead of time is not counted on any more
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def known(places: Places) -> bool:
+    """Whether anything of this stack may be alive or kept."""
+    return os.path.isdir(places.run) or os.path.exists(places.wanted)
 
 
 def connect(places: Places, *, changes: bool = False) -> Connection:
@@ -24,17 +34,42 @@ def connect(places: Places, *, changes: bool = False) -> Connection:
     A command that `changes` something also wakes a stack that has only been kept on disk (after a reboot).
     """
     try:
-        return Connection(places)
+        connection = Connection(places)
     except NotRunning:
         if not (coming(places) or orphaned(places) or (changes and os.path.exists(places.wanted))):
             raise
-    return start(places)
+        return start(places)
+    return minding(connection, places) if changes else connection
+
+
+def minding(connection: Connection, places: Places) -> Connection:
+    """Nothing is asked of a supervisor whose keeper could do nothing about it."""
+    try:
+        look_at_keeper(places, SILENCE)
+    except OrchestraError:
+        connection.__exit__()
+        raise
+    return connection
+
+
+def at_owner(connection: Connection, home: Home, services: Sequence[str]) -> tuple[Connection, list[str]]:
+    """Where these services can be looked into, and their names there: at another stack's, if that owns them."""
+    found = [connection.call({"do": "owner", "service": name}) for name in services]
+    owners = {each["owner"] for each in found}
+    if owners <= {""}:
+        return connection, list(services)
+    with connection:
+        if len(owners) > 1:
+            raise OrchestraError(
+                f"{', '.join(services)} belong to different stacks", "name those of one stack at a time"
+            )
+    return connect(home.stack(owners.pop())), [each["service"] for each in found]
 
 
 def start(places: Places) -> Connection:
     """Connect to the supervisor, which is started when none runs. Its keeper's life is its own care."""
     try:
-        return Connection(places, HEAD_START if warm.started == places.run else 0.0)
+        return minding(Connection(places, HEAD_START if warm.started == places.run else 0.0), places)
     except NotRunning:
         pass
     if os.geteuid() != 0:
@@ -47,6 +82,7 @@ def start(places: Places) -> Connection:
         try:
             return Connection(places, ONE_TRY)
         except NotRunning:
+            look_at_keeper(places, SILENCE)  # which has no supervisor, and starts none while it is stopped
             continue  # slow, or that keeper was just about to leave
     raise OrchestraError(f"the supervisor of stack {places.name} does not answer", f"read {places.own_log}")
 

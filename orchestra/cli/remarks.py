@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from .telling import warn
 
-from orchestra.client import Connection
-from orchestra.stack.model import Stack
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from typing import Any
 
-from .guard import warn
+    from orchestra.client import Connection
 
 YES = ("1", "true", "yes")
 
 
-def remark(connection: Connection, stack: Stack, environ: Mapping[str, str]) -> None:
+def remark(connection: Connection, known: Collection[str], environ: Mapping[str, str]) -> None:
     """Warn on stderr. Profiles that are off do not make orphans (docker compose, create.go)."""
     status = connection.call({"do": "status"})
     for notice in status["notices"]:
         warn(notice)
     if environ.get("COMPOSE_IGNORE_ORPHANS", "").lower() in YES:
         return
-    if found := orphans(status["rows"], {*stack.services, *stack.disabled}):
+    if found := orphans(status["rows"], known):
         warn(f"{', '.join(found)}: of no service in the stack file any more; --remove-orphans removes them")
 
 
 def orphans(rows: list[dict[str, Any]], services: Collection[str]) -> list[str]:
-    return sorted(row["name"] for row in rows if row["service"] not in services and not row["oneoff"])
+    return sorted(row["name"] for row in rows if not (row["service"] in services or row["oneoff"] or "owner" in row))

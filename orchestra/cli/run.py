@@ -63,6 +63,10 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
     if asked.dry_run:
         raise OrchestraError("run has no --dry-run", "orchestra config shows what the service is")
     loaded = load(asked, (service,))
+    if use := loaded.stack.uses.get(service):
+        raise OrchestraError(
+            f"cannot run {service}: it belongs to stack {use.stack}", f"orchestra run {use.file} {use.service}"
+        )
     refuse_unknown([service], loaded.stack.services)
     stack = with_rights(loaded.stack, service, options["cap_add"], options["cap_drop"])
     places = asked.home().stack(stack.name)

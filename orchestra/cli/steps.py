@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
-
 from .words import cause
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    Goal = Literal["created", "running", "healthy", "stopped", "removed", "killed"]
+    Mark = Literal["working", "done", "failed"]
 
 PASSING = ("a step is under way", "is not there yet")
 """What a plan says of a container that it is just about to change, or to have the ground for."""
-Goal = Literal["created", "running", "healthy", "stopped", "removed", "killed"]
-Mark = Literal["working", "done", "failed"]
+
+STUCK = "could not be removed"
+"""What a plan says of one whose removal failed; it is tried again."""
 
 
-class Step(NamedTuple):
-    word: str
-    mark: Mark
-    remark: str = ""
+class Step:
+    """How far a container is: what is printed of it."""
+
+    __slots__ = ("mark", "remark", "word")
+
+    def __init__(self, word: str, mark: Mark, remark: str = "") -> None:
+        self.word = word
+        self.mark = mark
+        self.remark = remark
 
 
 def step(row: dict[str, Any], goal: Goal) -> Step:
     """How far a container is on its way to the goal of the command."""
     if row.get("gone"):
-        return Step("Removed", "done")
+        return Step("Left" if "owner" in row else "Removed", "done")
     if goal in ("stopped", "removed", "killed"):
         return _downwards(row, goal)
     return _upwards(row, goal)
 
 
 def _downwards(row: dict[str, Any], goal: Goal) -> Step:
-    if row["state"] in ("running", "stopping", "restarting"):
+    if row["state"] in ("running", "paused", "stopping", "restarting"):
         return Step("Killing" if goal == "killed" else "Stopping", "working", cause(row))
     if goal == "removed":
-        return Step("Stopped", "working")
+        why = cause(row)
+        return Step("Stopped", "failed", why) if why.startswith(STUCK) else Step("Stopped", "working")
     return Step("Killed" if goal == "killed" else "Stopped", "done")
 
 
 def _upwards(row: dict[str, Any], goal: Goal) -> Step:
     state, health = row["state"], row["health"]
+    if state == "exited" and row["why"].startswith("going"):
+        return Step("Removing", "working")
     if state == "created":
         return Step("Created", "done" if goal == "created" else "working")
-    if state == "waiting" and cause(row).endswith(PASSING):
+    if state == "waiting" and (not row["why"].startswith("waiting: ") or cause(row).endswith(PASSING)):
         return Step("Starting", "working")
     if state == "waiting":
         return Step("Waiting", "working", cause(row))
@@ -50,6 +64,8 @@ def _upwards(row: dict[str, Any], goal: Goal) -> Step:
     if state in ("exited", "dead"):
         well = row["exit_code"] == 0
         return Step("Exited" if well else "Failed", "done" if well else "failed", "" if well else row["last_exit"])
+    if state == "paused":
+        return Step("Paused", "done")
     if health == "unhealthy":
         return Step("Unhealthy", "failed", cause(row))
     if health == "healthy":

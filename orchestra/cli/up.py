@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import click
 
 from orchestra.client import Connection
 from orchestra.errors import OrchestraError
+from orchestra.stack import scaling
 from orchestra.stack.model import Stack
 from orchestra.wire.codec import encode
 
-from .listen import listen
+from .bringing import apply_request, bring_up
 from .options import IMAGES, Asked, not_yet, project_options, services_argument, timeout_option
-from .progress import progress
 from .project import load, refuse_unknown
-from .queue import turn
 from .reach import start
-from .remarks import remark
-from .steps import Goal
 
 
 @click.command()
@@ -63,17 +59,29 @@ def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> int:
     loaded = load(asked, services)
     stack = scaled(loaded.stack, options["scales"])
     named = (*services, *options["attach"], *options["no_attach"], *filter(None, [options["exit_code_from"]]))
-    refuse_unknown(named, stack.services)
+    refuse_unknown(named, {*stack.services, *stack.uses})
     places = asked.home().stack(stack.name)
     if asked.dry_run:
         with start(places) as connection:
             return show_plan(connection, stack, options)
-    request = apply_request(asked, stack, services, options)
+    request = apply_request(
+        asked,
+        encode(stack),
+        services,
+        recreate=recreation(options),
+        no_deps=options["no_deps"],
+        no_start=options["no_start"],
+        remove_orphans=options["remove_orphans"],
+        timeout=options["timeout"],
+        until="healthy" if options["wait"] else "running",
+    )
     if options["detach"] or options["wait"] or options["no_start"]:
-        with turn(places, "up"), start(places) as connection:
-            detached(connection, request, asked, count(stack, request), options["wait_timeout"])
-            remark(connection, stack, asked.environ)
-        return 0
+        scales = {
+            name: stack.services[name].scale if name in stack.services else 1
+            for name in reached(stack, request["services"], options["no_deps"])
+        }
+        known = {*stack.services, *stack.uses, *stack.disabled}
+        return bring_up(asked, places, request, scales, known, options["wait_timeout"])
     from .foreground import Foreground
 
     with start(places) as connection:
@@ -82,8 +90,7 @@ def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> int:
 
 def refuse_combinations(options: dict[str, Any]) -> None:
     """What docker compose refuses as well."""
-    if options["force_recreate"] and options["no_recreate"]:
-        raise OrchestraError("--force-recreate and --no-recreate are incompatible", "leave one of them out")
+    refuse_both(options)
     stays = [f"--{name}" for name in ("exit-code-from",) if options[name.replace("-", "_")]]
     stays += ["--abort-on-container-exit"] if options["abort_on_exit"] else []
     stays += ["--abort-on-container-failure"] if options["abort_on_failure"] else []
@@ -95,78 +102,49 @@ def refuse_combinations(options: dict[str, Any]) -> None:
         )
 
 
+def refuse_both(options: dict[str, Any]) -> None:
+    if options["force_recreate"] and options["no_recreate"]:
+        raise OrchestraError("--force-recreate and --no-recreate are incompatible", "leave one of them out")
+
+
 def scaled(stack: Stack, scales: tuple[str, ...]) -> Stack:
     """The stack with the numbers of --scale."""
-    services = dict(stack.services)
+    numbers: dict[str, int] = {}
     for each in scales:
         name, _, number = each.partition("=")
         if not number.isdigit():
             raise OrchestraError(f"--scale {each}: not SERVICE=NUMBER", 'write it like "cart=2"')
-        refuse_unknown([name], services)
-        services[name] = dataclasses.replace(services[name], scale=int(number))
-        if int(number) > 1 and (fixed := services[name].container_name):
-            raise OrchestraError(
-                f"cannot run {number} containers of {name}: its container_name {fixed} can be used once only",
-                "take container_name out of the stack file",
-            )
-    return dataclasses.replace(stack, services=services) if scales else stack
-
-
-def apply_request(asked: Asked, stack: Stack, services: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
-    recreate = "force" if options["force_recreate"] else "never" if options["no_recreate"] else "diverged"
-    environ = asked.environ
-    orphans = environ.get("COMPOSE_REMOVE_ORPHANS", "").lower() in ("1", "true", "yes")
-    return {
-        "do": "apply",
-        "stack": encode(stack),
-        "services": list(services) or None,
-        "recreate": recreate,
-        "no_deps": options["no_deps"],
-        "no_start": options["no_start"],
-        "remove_orphans": options["remove_orphans"] or orphans,
-        "timeout": options["timeout"],
-        "until": "healthy" if options["wait"] else "running",
-    }
+        refuse_unknown([name], stack.services)
+        numbers[name] = int(number)
+    return scaling.scaled(stack, numbers)
 
 
 def reached(stack: Stack, services: list[str] | None, no_deps: bool = False) -> set[str]:
-    """The services that `up` with these names touches: they and what they depend on."""
+    """The services that `up` with these names touches: they and what they depend on, of whatever stack."""
+    there = {*stack.services, *stack.uses}
     if services is None:
-        return set(stack.services)
+        return there
     found: set[str] = set()
     todo = list(services)
     while todo:
         name = todo.pop()
-        if name not in found and name in stack.services:
+        if name not in found and name in there:
             found.add(name)
-            todo += [] if no_deps else [needed.service for needed in stack.services[name].depends_on]
+            needs = stack.services[name].depends_on if name in stack.services and not no_deps else ()
+            todo += [needed.service for needed in needs]
     return found
 
 
 def count(stack: Stack, request: dict[str, Any]) -> int:
-    return sum(stack.services[name].scale for name in reached(stack, request["services"], request["no_deps"]))
+    touched = reached(stack, request["services"], request["no_deps"])
+    return sum(stack.services[name].scale if name in stack.services else 1 for name in touched)
 
 
-def goal_of(request: dict[str, Any]) -> Goal:
-    return "created" if request["no_start"] else "healthy" if request["until"] == "healthy" else "running"
-
-
-def detached(
-    connection: Connection, request: dict[str, Any], asked: Asked, total: int, patience: float | None
-) -> None:
-    show = progress(asked.progress, "up", goal_of(request), total)
-    try:
-        listen(connection, connection.send(request), show, patience)
-    except TimeoutError:
-        late = [name for name, step in show.steps.items() if step.mark != "done"]
-        who = ", ".join(sorted(late)) or "the stack"
-        raise OrchestraError(
-            f"{who} not ready after {patience:g} s", "orchestra why SERVICE tells the cause"
-        ) from None
+def recreation(options: dict[str, Any]) -> str:
+    return "force" if options["force_recreate"] else "never" if options["no_recreate"] else "diverged"
 
 
 def show_plan(connection: Connection, stack: Stack, options: dict[str, Any]) -> int:
-    recreate = "force" if options["force_recreate"] else "never" if options["no_recreate"] else "diverged"
-    answer = connection.call({"do": "plan", "stack": encode(stack), "recreate": recreate})
+    answer = connection.call({"do": "plan", "stack": encode(stack), "recreate": recreation(options)})
     click.echo("\n".join(answer["lines"]) if answer["lines"] else "nothing to do")
     return 0

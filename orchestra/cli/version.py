@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from orchestra import __version__
+
+from ..wire import compact
 
 
 @click.command()
@@ -15,6 +15,6 @@ from orchestra import __version__
 def command(shape: str, short: bool) -> None:
     """Show the version."""
     if shape == "json":
-        click.echo(json.dumps({"version": f"v{__version__}"}))
+        click.echo(compact.dumps({"version": f"v{__version__}"}))
     else:
         click.echo(__version__ if short else f"orchestra version v{__version__}")

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
 
 from orchestra.errors import OrchestraError
 from orchestra.places import Home, Places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 started: str | None = None
 """The run directory whose keeper was started ahead of time."""

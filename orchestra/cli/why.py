@@ -1,17 +1,14 @@
-"""`orchestra why SERVICE`: the very line the supervisor works from."""
+"""`orchestra why [SERVICE]`: what holds it back, down to what everything hangs on, and what happens next."""
 
 from __future__ import annotations
 
-import time
+from typing import Any
 
 import click
 
-from orchestra.client import NotRunning
-
-from . import words
 from .options import Asked, project_options, services_argument
 from .project import find, need_services
-from .ps import rows_of
+from .reach import connect
 
 
 @click.command()
@@ -19,24 +16,19 @@ from .ps import rows_of
 @project_options()
 @click.pass_obj
 def command(asked: Asked, services: tuple[str, ...]) -> None:
-    """Say why services are in the state they are in."""
-    places = find(asked)
-    rows = rows_of(places)
-    if not rows:
-        raise NotRunning(places.name)
-    need_services(asked, services, rows)
-    for row in rows:
-        if not services or row["service"] in services:
-            click.echo(f"{row['name']}: {sentence(row, time.time())}")
+    """Say why services are in the state they are in, and what happens next."""
+    with connect(find(asked)) as connection:
+        causes = connection.call({"do": "why"})["causes"]
+    need_services(asked, services, causes)
+    for cause in causes:
+        if not services or cause["service"] in services:
+            click.echo(told(cause))
 
 
-def sentence(row: words.Row, now: float) -> str:
-    """State, cause, and how the last run ended."""
-    parts = [words.status(row, now)]
-    if words.cause(row) and words.cause(row) not in parts[0]:
-        parts.append(words.cause(row))
-    if row["last_exit"] and row["last_exit"] not in parts:
-        parts.append(f"last run: {row['last_exit']}")
-    if row["restarts"]:
-        parts.append(f"restarted {row['restarts']} times" if row["restarts"] > 1 else "restarted once")
-    return "; ".join(parts)
+def told(cause: dict[str, Any]) -> str:
+    """The sentence; below it what happens next, where something is amiss."""
+    after = cause["next"]
+    if cause["kind"] in ("ready", "finished"):
+        return str(cause["sentence"])
+    command = f" (or: {after['command']})" if after["command"] else ""
+    return f"{cause['sentence']}\n  next: {after['text']}{command}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 OWN_WORDS = ("waiting", "stopping", "going")
-Row = dict[str, Any]
+ALIVE = ("running", "paused", "stopping", "restarting")
+Row = dict[str, "Any"]
 
 
 def age(seconds: float) -> str:
@@ -43,8 +46,10 @@ def status(row: Row, now: float) -> str:
     """The STATUS column: `Up 3 minutes (healthy)`, `Exited (1) 5 minutes ago`, `Restarting (137) 2 seconds ago`."""
     state, code = row["state"], row["exit_code"]
     shown = "?" if code is None else code
-    if state in ("running", "stopping"):
+    if state in ("running", "paused", "stopping"):
         health = {"": "", "starting": " (health: starting)"}.get(row["health"], f" ({row['health']})")
+        if state == "paused":
+            return f"Up {age(now - (row['started'] or now))} (Paused)"
         stopping = " (stopping)" if state == "stopping" else ""
         return f"Up {age(now - (row['started'] or now))}{health}{stopping}"
     if state == "restarting":
@@ -67,21 +72,40 @@ def cause(row: Row) -> str:
 
 
 def restarts(row: Row, now: float) -> str:
-    """`3 (killed by SIGKILL 2 seconds ago)`, or nothing."""
+    """`3 (killed by SIGKILL, 2 seconds ago)`, or nothing."""
     if not row["restarts"]:
         return ""
-    last = " ".join(filter(None, (row["last_exit"], ago(row["ended"], now))))
+    last = ", ".join(filter(None, (row["last_exit"], ago(row["ended"], now))))
     return f"{row['restarts']} ({last})" if last else str(row["restarts"])
 
 
+def published(row: Row) -> list[Row]:
+    """Its ports while somebody answers there; of what has ended docker shows none."""
+    return list(row["ports"]) if row["state"] in ALIVE else []
+
+
 def ports(row: Row) -> str:
-    """`0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`, in docker's order and spelling."""
-    shown = []
-    for port in row["ports"]:
+    """`0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`, in docker's order and spelling (DisplayablePorts of docker/cli).
+
+    Neighbours are one: `0.0.0.0:9000-9002->9000-9002/tcp`.
+    """
+    runs: list[list[tuple[str, int, int, str]]] = []
+    for port in published(row):
         for address in [port["host_ip"]] if port["host_ip"] else ["0.0.0.0", "::"]:
-            host = f"[{address}]" if ":" in address else address
-            shown.append(f"{host}:{port['host_port']}->{port['port']}/{port['protocol']}")
-    return ", ".join(shown)
+            one = (f"[{address}]" if ":" in address else address, port["host_port"], port["port"], port["protocol"])
+            before = (one[0], one[1] - 1, one[2] - 1, one[3])
+            run = next((run for run in runs if run[-1] == before), None)
+            if run is None:
+                runs.append([one])
+            else:
+                run.append(one)
+    return ", ".join(_ports(run[0], len(run) - 1) for run in runs)
+
+
+def _ports(first: tuple[str, int, int, str], more: int) -> str:
+    host, outside, inside, protocol = first
+    spell = (lambda port: f"{port}-{port + more}") if more else str
+    return f"{host}:{spell(outside)}->{spell(inside)}/{protocol}"
 
 
 def label(stack: str, row: Row) -> str:

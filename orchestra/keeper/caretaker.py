@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -85,8 +86,9 @@ class Caretaker:
         if not self.wanted:
             return
         self._since = time.monotonic()
-        try:
+        with contextlib.suppress(OSError):  # then it writes where the one before did
             write_to(self._own_log)
+        try:
             self.pid = self._fork() if self._function else self._execute()
         except OSError as error:
             sys.stderr.write(f"keeper: the supervisor could not be started: {error}\n")

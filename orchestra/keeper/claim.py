@@ -36,8 +36,21 @@ def release(places: Places) -> None:
     for path in (places.boot, f"{places.run}/supervisor.json", f"{places.run}/{LOCK}"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+    with contextlib.suppress(OSError):  # a command has its turn, and clears away itself
+        _unlink_turn(places.lock)
     with contextlib.suppress(OSError):  # something of somebody else's is still there
         os.rmdir(places.run)
+
+
+def _unlink_turn(path: str) -> None:
+    """Remove the file of turns, which only who has the turn may do."""
+    turn = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(turn), os.stat(path)):  # else it is another one by now, and somebody else's
+            os.unlink(path)
+    finally:
+        os.close(turn)
 
 
 def _lock(path: str) -> int | None:

@@ -6,11 +6,11 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from ..wire.frames import BadFrame, Reader, encode
+from ..wire.frames import BadFrame, Reader, descriptors_of, encode
 from .loop import IN, OUT, Loop
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -137,20 +137,11 @@ class Connection:
             return
         try:
             for message in self._reader.feed(data):
-                self._on_message(self, message, self._claim(message))
+                self._on_message(self, message, descriptors_of(message, self._arrived))
                 if not self.open:
                     return
-        except (BadFrame, RecursionError):  # or nested so deeply that it can only be meant to hurt
+        except BadFrame:
             self.close()
-
-    def _claim(self, message: Message) -> list[int]:
-        """The descriptors that a message says are its own."""
-        count = message.get("fds", 0)
-        if not isinstance(count, int) or not 0 <= count <= len(self._arrived):
-            raise BadFrame("descriptors are missing")
-        mine = self._arrived[:count]
-        del self._arrived[:count]
-        return mine
 
 
 def _rights(descriptors: list[int]) -> list[tuple[int, int, bytes]]:

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from ..logs.layout import STDERR, STDOUT
 from ..logs.writer import Log
@@ -17,6 +16,7 @@ from .loop import Loop
 from .process import code_and_signal, open_pidfd, start_time
 from .streams import Stream, make_fifo, open_container_side, open_reader
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

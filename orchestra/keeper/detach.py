@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import sys
 from ..places import Places
 from .claim import make_private
 from .process import PR_SET_CHILD_SUBREAPER, prctl
+from .start import is_ours
 
 MOST_OWN_LOG = 1 << 20
 OOM_SCORE = "-900"
@@ -30,21 +32,55 @@ def detach(places: Places) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     protect()
+    forget_environment()
     rename(f"orchestra-keeper {places.name}")
+
+
+def forget_environment() -> None:
+    """What else the caller has in its environment, tokens and passwords among it, is not kept for as long as the
+    stack runs; not in the memory that /proc/PID/environ reads either (proc_pid_stat(5), env_start and env_end)."""
+    for key, value in list(os.environ.items()):
+        if is_ours(key):
+            os.environ[key] = value  # a copy elsewhere (setenv(3))
+        else:
+            del os.environ[key]
+    try:
+        with open("/proc/self/stat", "rb") as stat:
+            start, end = (int(field) for field in stat.read().rpartition(b")")[2].split()[47:49])
+    except OSError:
+        return
+    room = end - start
+    if room > 0:
+        kept = b"".join(key + b"=" + value + b"\0" for key, value in os.environb.items())
+        ctypes.memmove(start, kept[: room - 1].ljust(room, b"\0"), room)
+
+
+class OwnLog(io.TextIOBase):
+    """What keeper and supervisor say about themselves is lost where there is no room for it; they go on."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode(errors="backslashreplace"))
+        return len(text)
 
 
 def redirect(own_log: str) -> None:
     """Standard input from nowhere, output and errors to the log of orchestra itself."""
-    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(nothing, 0)
+    nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for standard in range(3):
+        os.dup2(nothing, standard)
     os.close(nothing)
-    write_to(own_log)
+    with contextlib.suppress(OSError):  # a disk without room for a file, or read-only
+        write_to(own_log)
     # Whoever forked us may have put something else in their place.
-    sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stderr = OwnLog()
 
 
 def write_to(own_log: str) -> None:
-    """Have 1 and 2 write there; what is large already makes room, so that two files of a bounded size remain."""
+    """Have 1 and 2 write there; what is large already makes room, so that two files of a bounded size remain.
+
+    Raises OSError, with 1 and 2 as they were.
+    """
     with contextlib.suppress(FileNotFoundError):
         if os.lstat(own_log).st_size > MOST_OWN_LOG:
             os.rename(own_log, own_log + ".1")

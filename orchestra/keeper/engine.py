@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from typing import TYPE_CHECKING
 
 from .errand import Failed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..runtime.failure import StartError
-    from ..wire.keeping import SandboxSpec
+    from ..wire.keeping import CopyOrder, SandboxSpec
     from ..wire.spec import Process, Spec
 
     Outcome = tuple[dict[str, Any], list[int]]
@@ -23,6 +24,9 @@ class Engine:
     def warm(self) -> None:
         """Import what the children will need: once here is cheaper than in every child."""
         from ..runtime import cgroups, join, sandbox, start  # noqa: F401
+
+        with contextlib.suppress(OSError):  # told of when something is started
+            cgroups.driver()
 
     def sandbox(self, sandboxes: list[SandboxSpec]) -> None:
         from ..runtime import sandbox
@@ -62,6 +66,32 @@ class Engine:
             ours, theirs = socket.socketpair()
             found = join.join(pid, start_time, process, seccomp, cgroup, -1, -1, -1, theirs)
             return {"pid": found}, _received(ours)
+        except StartError as error:
+            raise _failed(error) from None
+
+    def copy(self, pid: int, start_time: int, cgroup: str, order: CopyOrder, stdio: list[int]) -> Outcome:
+        """Begin to pack or unpack in a running container. Returns {"pid": host's pid}."""
+        from functools import partial
+
+        from ..archive import orders
+        from ..runtime import visit
+        from ..runtime.failure import StartError
+
+        try:
+            return {"pid": visit.visit(pid, start_time, cgroup, partial(orders.carry_out, order), *stdio)}, []
+        except StartError as error:
+            raise _failed(error) from None
+
+    def copy_files(self, spec: Spec, order: CopyOrder, stdio: list[int]) -> Outcome:
+        """The same for a container that does not run."""
+        from functools import partial
+
+        from ..archive import orders
+        from ..runtime import visit
+        from ..runtime.failure import StartError
+
+        try:
+            return {"pid": visit.visit_files(spec, partial(orders.carry_out, order), *stdio)}, []
         except StartError as error:
             raise _failed(error) from None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from .loop import Loop
 from .process import code_and_signal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

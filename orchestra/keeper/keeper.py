@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..places import Places
 from . import records
@@ -21,8 +20,10 @@ from .executions import Executions
 from .listener import Listener
 from .loop import Loop
 from .process import exit_status
+from .starters import Start, Starters
 from .store import Store
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -48,6 +49,7 @@ class Keeper:
         self._early: dict[int, int] = {}
         """Statuses of children that ended before their errand's result was read."""
         self._errands = 0
+        self._starters = Starters(loop, engine, self._errand_begun, self._errand_over)
         self._store = Store()
         self._executions = Executions(loop, self._tell)
         self._connections: set[Connection] = set()
@@ -55,6 +57,7 @@ class Keeper:
             "sandbox": self._sandbox,
             "launch": self._launch,
             "exec": self._exec,
+            "copy": self._copy,
             "signal": self._signal,
             "forget": self._forget,
             "children": self._children,
@@ -155,9 +158,6 @@ class Keeper:
             raise
         self._containers[name] = container
 
-        def work() -> tuple[Message, list[int]]:
-            return self._engine.launch(spec, stdio)
-
         def done(result: Message, masters: list[int]) -> None:
             if "error" in result:
                 self._failed(container, before)
@@ -171,13 +171,7 @@ class Keeper:
                 container.read(master)
             self._await(result["pid"], lambda status: self._ended(container, status))
 
-        try:
-            self._errand(work, done, stdio)
-        except OSError:
-            self._failed(container, before)
-            raise
-        finally:
-            _close(stdio)
+        self._starters.add(Start(spec, stdio, done))
 
     def _failed(self, container: Container, before: Container | None) -> None:
         container.failed(before)
@@ -197,6 +191,38 @@ class Keeper:
         def work() -> tuple[Message, list[int]]:
             return self._engine.execute(pid, started, cgroup, process, seccomp, stdio)
 
+        self._visit(connection, message, work, stdio, timeout)
+
+    def _copy(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
+        name, order = _checked(message["name"]), message["order"]
+        if len(descriptors) != 3:
+            raise Failed("copy", errno.EINVAL, "copy needs three descriptors: stdin, stdout, stderr")
+        if (spec := message.get("spec")) is not None:
+            known = self._containers.get(name)
+            if known is not None and (known.starting or known.running):
+                raise Failed("copy", errno.EBUSY, f"{name} runs")
+            self._visit(
+                connection, message, lambda: self._engine.copy_files(spec, order, descriptors), descriptors, 0.0
+            )
+            return
+        container = self._running(name, "copy")
+        pid, started, cgroup = (container.record[key] for key in ("pid", "start_time", "cgroup"))
+
+        def work() -> tuple[Message, list[int]]:
+            return self._engine.copy(pid, started, cgroup if message["counted"] else "", order, descriptors)
+
+        self._visit(connection, message, work, descriptors, 0.0)
+
+    def _visit(
+        self,
+        connection: Connection,
+        message: Message,
+        work: Callable[[], tuple[Message, list[int]]],
+        stdio: list[int],
+        timeout: float,
+    ) -> None:
+        """Whatever `work` starts beside the container's own processes, to its end."""
+
         def done(result: Message, masters: list[int]) -> None:
             self._answer(connection, message, result, masters)
             _close(masters)
@@ -215,13 +241,13 @@ class Keeper:
         return None
 
     def _forget(self, _: Connection, message: Message, __: list[int]) -> Message:
-        name = _checked(message["name"])
-        container = self._containers.get(name)
-        if container is not None:
+        known = [one for name in message["names"] if (one := self._containers.get(name))]
+        for container in known:
             if container.starting or container.running:
-                raise Failed("forget", errno.EBUSY, f"{name} still runs")
+                raise Failed("forget", errno.EBUSY, f"{container.name} still runs")
+        for container in known:
             container.erase()
-            del self._containers[name]
+            del self._containers[container.name]
         return {}
 
     def _children(self, connection: Connection, message: Message, _: list[int]) -> None:
@@ -277,14 +303,20 @@ class Keeper:
         keep: list[int] | None = None,
     ) -> None:
         def counted(result: Message, descriptors: list[int]) -> None:
-            self.reap()
             done(result, descriptors)
-            self._errands -= 1
-            if not self._errands:
-                self._early.clear()
+            self._errand_over()
 
         run(self._loop, work, counted, keep or ())
+        self._errand_begun()
+
+    def _errand_begun(self) -> None:
         self._errands += 1
+
+    def _errand_over(self) -> None:
+        self.reap()
+        self._errands -= 1
+        if not self._errands:
+            self._early.clear()
 
     def _await(self, pid: int, call: Callable[[int], None]) -> None:
         """Have `call` told the status once this child ended, which it may have done already."""

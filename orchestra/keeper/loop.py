@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT
-GONE = select.EPOLLHUP | select.EPOLLERR
 Handler = Callable[[int], None]
 
 
@@ -57,9 +56,11 @@ class Loop:
 
     def run(self) -> None:
         while not self.over:
-            for descriptor, events in self._epoll.poll(self._patience()):
-                # An earlier handler of this round may have closed it.
-                if handler := self._handlers.get(descriptor):
+            ready = self._epoll.poll(self._patience())
+            expected = [self._handlers.get(descriptor) for descriptor, _ in ready]
+            for (descriptor, events), handler in zip(ready, expected, strict=True):
+                # An earlier handler of this round may have closed it, and its number may mean something else already.
+                if handler is not None and self._handlers.get(descriptor) is handler:
                     handler(events)
             self._ring()
 

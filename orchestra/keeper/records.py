@@ -6,11 +6,12 @@ No fsync: what they speak of ends with the kernel that runs now.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
-from typing import TYPE_CHECKING
 
+from ..wire.compact import dumps, loads
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def save(directory: str, name: str, record: Record) -> None:
     path = f"{directory}/{name}.json"
     with open(path + ".new", "w") as file:
-        file.write(json.dumps(record, separators=(",", ":")))  # json.dump would go without the C encoder
+        file.write(dumps(record))
     os.rename(path + ".new", path)
 
 
@@ -33,7 +34,7 @@ def load(path: str) -> Record | None:
     """None where there is none, or none that can be read."""
     try:
         with open(path) as file:
-            record = json.load(file)
+            record = loads(file.read())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

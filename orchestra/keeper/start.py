@@ -10,11 +10,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from ..errors import OrchestraError
 from ..places import Home, Places
 
+_OURS = frozenset(("HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV"))
+_OUR_KINDS = ("LC_", "ORCHESTRA_", "PYTHON", "XDG_")
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
@@ -82,7 +85,10 @@ def answers(places: Places) -> bool:
         return False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
             probe.connect(f"/proc/self/fd/{folder}/{os.path.basename(places.keeper_socket)}")
+    except BlockingIOError:  # its queue is full: there it is
+        return True
     except (FileNotFoundError, ConnectionRefusedError):
         return False
     finally:
@@ -127,9 +133,14 @@ def fork_keeper(places: Places) -> None:
         os._exit(0)
 
 
+def is_ours(key: str) -> bool:
+    """Whether a variable of the environment is any business of a process that outlives its caller."""
+    return key in _OURS or key.startswith(_OUR_KINDS)
+
+
 def environment(places: Places) -> dict[str, str]:
     """What a process of ours needs to find the same orchestra and the same directories."""
-    found = dict(os.environ)
+    found = {key: value for key, value in os.environ.items() if is_ours(key)}
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     inherited = found.get("PYTHONPATH", "")
     if here not in inherited.split(os.pathsep):
@@ -194,12 +205,15 @@ def keep(
 
 def _fork_supervisor(places: Places) -> int:
     """The pid of a supervisor that has nothing of this process but its standard descriptors."""
+    # What both import is imported once.
+    from ..runtime import cgroups, sandbox, seccomp  # noqa: F401
+    from ..wire import frames  # noqa: F401
+    from .errand import become_plain
+
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            from .errand import become_plain
-
             become_plain(keep=())
             supervise(places)
             status = 0
@@ -216,7 +230,7 @@ def supervise(places: Places) -> None:
 
     By name, since a keeper knows nothing of what a supervisor is made of.
     """
-    import runpy
+    from importlib import import_module
 
     from . import records
     from .detach import rename
@@ -226,11 +240,10 @@ def supervise(places: Places) -> None:
     with contextlib.suppress(OSError):
         records.save(places.run, "supervisor", {"pid": os.getpid(), "start_time": start_time(os.getpid())})
     rename(f"orchestra-supervisor {places.name}")
-    sys.argv = ["orchestra-supervisor", places.name]
     os.environ.update(environment(places))  # the same directories, also where an option named them
     gc.set_threshold(50_000)  # imports make many objects and no garbage
     gc.enable()
-    runpy.run_module("orchestra.supervisor", run_name="__main__")
+    import_module("orchestra.supervisor.main").main(places)
 
 
 def _hear_signals(loop: Loop, reap: Callable[[], None]) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 
 from ..logs.writer import Log
-from .loop import IN, Loop
+from .loop import IN, Loop, Timer
 
 PIPE_SIZE = 1 << 20
 REST = 0.004
 """Seconds that a stream is left alone after a small read: many little writes become one block. A line that comes
 after a silence is read at once."""
+PROMPT = 0.25
+"""Seconds after which half a line goes into the log as it is: somebody may be asked something."""
 MOST_DRAINED = 16
 """Pipefuls that are read after the end; more can only come from a process that outlived its container."""
 
@@ -43,7 +46,7 @@ def open_container_side(path: str) -> int:
 class Stream:
     """Reads one descriptor into one stream of a log until `finish`, or until nobody can write any more."""
 
-    __slots__ = ("_descriptor", "_kind", "_log", "_loop", "_resting", "_tail_file", "_watched")
+    __slots__ = ("_begun", "_descriptor", "_kind", "_log", "_loop", "_resting", "_tail_file", "_timer", "_watched")
 
     def __init__(self, loop: Loop, descriptor: int, kind: int, log: Log, tail_file: str) -> None:
         self._loop = loop
@@ -53,7 +56,11 @@ class Stream:
         self._tail_file = tail_file
         self._resting = False
         self._watched = True
+        self._begun = 0.0  # when the line began of which half is held back
+        self._timer: Timer | None = None
         log.hold(kind, _load_tail(tail_file))
+        if log.tail(kind):
+            self._wait_for_the_rest(PROMPT)
         os.set_blocking(descriptor, False)
         loop.watch(descriptor, self._ready)
 
@@ -67,6 +74,9 @@ class Stream:
             if not self._read():
                 break
         self._stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         os.close(self._descriptor)
         self._descriptor = -1
 
@@ -109,7 +119,26 @@ class Stream:
             after = self._log.tail(self._kind)
             if before is not after:
                 _save_tail(self._tail_file, after)
+                if not before or len(after) < len(before) + amount:
+                    self._begun = time.monotonic()
+                if after and self._timer is None:
+                    self._wait_for_the_rest(PROMPT)
         return amount
+
+    def _wait_for_the_rest(self, seconds: float) -> None:
+        self._timer = self._loop.later(seconds, self._let_go)
+
+    def _let_go(self) -> None:
+        """One timer for many lines: in a flood each read ends within a line."""
+        self._timer = None
+        if not self._log.tail(self._kind):
+            return
+        rest = self._begun + PROMPT - time.monotonic()
+        if rest > 0:
+            self._wait_for_the_rest(rest)
+        else:
+            self._log.let_go(self._kind)
+            _save_tail(self._tail_file, b"")
 
 
 def _save_tail(path: str, tail: bytes) -> None:

@@ -20,14 +20,36 @@ Named = tuple[str, Block]
 
 
 def merge(logs: Mapping[str, Iterable[Block]]) -> Iterator[Named]:
-    """Blocks of several logs in order of time, each with its log's name."""
-    named = [_named(name, blocks) for name, blocks in logs.items()]
-    return heapq.merge(*named, key=lambda one: one[1].time)
-
-
-def _named(name: str, blocks: Iterable[Block]) -> Iterator[Named]:
-    for block in blocks:
+    """Blocks of several logs in order of time, each with its log's name; a line that its log has in pieces is not
+    interrupted by others."""
+    heads: list[tuple[int, int, str, Block, Iterator[Block]]] = []
+    for order, (name, blocks) in enumerate(logs.items()):
+        rest = iter(blocks)
+        if first := next(rest, None):
+            heads.append((first.time, order, name, first, rest))
+    heapq.heapify(heads)
+    while heads:
+        _, order, name, block, rest = heads[0]
         yield name, block
+        if len(heads) == 1:
+            for block in rest:
+                yield name, block
+            return
+        following = next(rest, None)
+        while following and _goes_on(block, following):
+            block = following
+            yield name, block
+            following = next(rest, None)
+        if following:
+            heapq.heapreplace(heads, (following.time, order, name, following, rest))
+        else:
+            heapq.heappop(heads)
+
+
+def _goes_on(block: Block, following: Block) -> bool:
+    """Whether the first line of `following` was begun in `block`."""
+    unfinished = block.data and not block.data.endswith(b"\n")
+    return bool(unfinished) and (block.kind, block.run) == (following.kind, following.run)
 
 
 class Follower:
@@ -57,13 +79,11 @@ class Follower:
             self._cursors.pop(name).close()
             self._unwatched.discard(name)
 
-    def pull(self) -> list[Named]:
-        """What came since, in order of time; never waits."""
+    def pull(self) -> Iterator[Named]:
+        """What came since, in order of time; never waits. To be taken to its end."""
         self._notify.clear()
         self._watch()
-        came = [(name, block) for name, cursor in self._cursors.items() for block in cursor.pull()]
-        came.sort(key=lambda one: one[1].time)
-        return came
+        return merge({name: cursor.pull() for name, cursor in self._cursors.items()})
 
     def fileno(self) -> int:
         return self._notify.descriptor

@@ -6,9 +6,11 @@ import os
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from .layout import INDEX, LOG, RECORD, STDERR, STDOUT, file_name, segments
+from .layout import DROPPED, INDEX, LOG, RECORD, STDERR, STDOUT, file_name, segments
 
 OUTPUT = frozenset((STDOUT, STDERR))
+SHOWN = OUTPUT | {DROPPED}
+"""What a person wants to see: output, and where some is missing."""
 FOREVER = 1 << 63
 CHUNK = 1 << 14
 """Records that are read at a time."""
@@ -21,7 +23,7 @@ Record = tuple[int, int, int, int, int]
 
 
 class Block(NamedTuple):
-    """Whole lines of one stream, or a note (no data) of the other kinds of `layout`."""
+    """Lines of one stream, the last one perhaps not finished, or a note (no data) of the other kinds of `layout`."""
 
     time: int  # nanoseconds since the epoch, when the keeper read it
     kind: int
@@ -104,7 +106,28 @@ class Cursor:
             self._segment = None
 
     def pull(self, joined: bool = False) -> Iterator[Block]:
-        """What is there now. `joined`: neighbours become one block, with the time of the first."""
+        """What is there now, to be taken to its end. `joined`: neighbours become one, with the time of the first.
+
+        A line that was written in pieces comes in one, as far as it is there and nothing else stands between.
+        """
+        pieces: list[Block] = []
+        size = 0
+        for block in self._blocks(joined):
+            if pieces and (block[1:3] != pieces[0][1:3] or size >= LARGEST):
+                yield _as_one(pieces)
+                pieces, size = [], 0
+            if not pieces and (not block.data or block.data.endswith(b"\n")):
+                yield block
+                continue
+            pieces.append(block)
+            size += len(block.data)
+            if block.data.endswith(b"\n"):
+                yield _as_one(pieces)
+                pieces, size = [], 0
+        if pieces:
+            yield _as_one(pieces)
+
+    def _blocks(self, joined: bool) -> Iterator[Block]:
         while self._segment is not None or self._open_first():
             # Looked at before reading: once another segment is there, this one grows no more.
             following = self._following()
@@ -172,17 +195,13 @@ class Cursor:
                 return
 
     def _stand_before_last(self, tail: int, since: int) -> None:
-        missing = tail
+        way = _WayBack(tail, since)
         for number in reversed(segments(self.directory)):
-            if not self._open(number):
-                continue
-            missing = self._back(missing, since)
-            if missing < 0:
+            if self._open(number) and self._back(way):
                 return
 
-    def _back(self, missing: int, since: int) -> int:
-        """Go back over `missing` lines, from the end of this segment; returns how many are to be found in the one
-        before, -1 when this is the place."""
+    def _back(self, way: _WayBack) -> bool:
+        """Go back from the end of this segment; whether the place is in it."""
         assert self._segment is not None
         segment, end = self._segment, self._segment.size()
         self._at, self._record = end, segment.count()
@@ -191,29 +210,55 @@ class Cursor:
             before = segment.records(number, number + 1)[0] if number >= 0 else None
             self._current = before
             if before is None:
-                return missing
+                return False
             start = before[0]
-            if before[1] < since:
-                return -1
+            if before[1] < way.since:
+                return True
             if before[4] in OUTPUT and before[4] in self._kinds:
-                data = segment.read(start, end)
-                lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
-                if lines >= missing:
-                    self._at = start + _start_of_last(data, missing)
-                    return -1
-                missing -= lines
+                found = way.over(before, segment.read(start, end))
+                if found is not None:
+                    self._at = start + found
+                    return True
             self._at = end = start
             self._record = number
 
 
+class _WayBack:
+    """Counts the lines over which one goes back, block by block, until `missing` of them begin behind one."""
+
+    def __init__(self, missing: int, since: int) -> None:
+        self.since = since
+        self._missing = missing
+        self._line: tuple[int, int] | None = None
+        """Run and stream of the line with which the last block began: a block before it may hold the line's head."""
+
+    def over(self, record: Record, data: bytes) -> int | None:
+        """Where in this block the lines begin that were to be found, if it is there."""
+        if not data:
+            return None
+        source = (record[3], record[4])
+        if self._line is not None and (data.endswith(b"\n") or source != self._line):
+            self._missing -= 1
+        if self._missing <= 0:
+            return len(data)
+        begun = data.count(b"\n", 0, len(data) - 1)
+        if begun >= self._missing:
+            return _start_of_last(data, self._missing)
+        self._missing -= begun
+        self._line = source
+        return None
+
+
+def _as_one(pieces: list[Block]) -> Block:
+    return pieces[0]._replace(data=b"".join(piece.data for piece in pieces))
+
+
 def _start_of_last(data: bytes, lines: int) -> int:
-    """Where the last `lines` lines begin."""
-    at = len(data) - data.endswith(b"\n") if lines else len(data)
+    """Where the last `lines` lines begin, of those that begin within the data but not with it."""
+    at = len(data) - 1
     for _ in range(lines):
         at = data.rfind(b"\n", 0, at)
-        if at < 0:
-            return 0
-    return at + 1 if lines else at
+    return at + 1
 
 
 def read(

@@ -18,9 +18,11 @@ _COMMAND = re.compile(
     rb"|\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: cursor, screen, modes (ECMA-48, 5.4)
     rb"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC, DCS, SOS, PM, APC: titles, clipboards, links
     rb"|\x1b[ -/]*[0-~]?"  # other escapes
-    rb"|\xc2[\x80-\x9f]"  # C1 controls in UTF-8
+    rb"|\xc2(?:[\x80-\x9f]|(?![\xa0-\xbf]))"  # C1 controls in UTF-8; half of a letter, or the rest would join it
     rb"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]"
 )
+
+_COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
 
 
 def neutral(data: bytes) -> bytes:
@@ -32,6 +34,17 @@ def neutral(data: bytes) -> bytes:
 
 def _colour_only(found: re.Match[bytes]) -> bytes:
     return found[1] or b""
+
+
+def plain(data: bytes) -> list[str]:
+    """The lines of a block, without commands for a terminal and without colours."""
+    data = neutral(data)
+    if b"\x1b" in data:
+        data = _COLOUR.sub(b"", data)
+    lines = data.decode("utf-8", "replace").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def stamp(nanoseconds: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -17,7 +18,8 @@ FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Log:
-    """One container's log. `write` takes whatever was read; what does not end in a newline yet is held back.
+    """One container's log. `write` takes whatever was read; what does not end in a newline yet is held back, until
+    it does, or somebody lets it go: half a line that stays one is a prompt.
 
     With `whole_lines` off (a terminal: one stream, nothing to tear) bytes go out as they come.
     """
@@ -72,11 +74,16 @@ class Log:
         if cut:
             self._out(stream, data[:cut] if cut < len(data) else data)
 
+    def let_go(self, stream: int) -> None:
+        """Write what is held back of a stream; what completes the line later is a block of its own."""
+        tail = self._tails[stream]
+        if tail:
+            self._tails[stream] = b""
+            self._out(stream, tail)
+
     def flush(self) -> None:
-        for stream, tail in self._tails.items():
-            if tail:
-                self._tails[stream] = b""
-                self._out(stream, tail)
+        for stream in self._tails:
+            self.let_go(stream)
 
     def close(self) -> None:
         self.flush()
@@ -177,10 +184,9 @@ class Log:
         try:
             self._open(self._number + 1)
             for number in segments(self._directory)[: -self._max_files]:
-                os.unlink(f"{self._directory}/{file_name(number, LOG)}")
-                os.unlink(f"{self._directory}/{file_name(number, INDEX)}")
-        except FileNotFoundError:
-            pass  # somebody else tidied up
+                for ending in (LOG, INDEX):  # a keeper that was killed in between has left the second one
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(f"{self._directory}/{file_name(number, ending)}")
         except OSError:
             return False
         return True

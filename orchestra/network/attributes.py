@@ -1,4 +1,4 @@
-"""Netfilter's netlink messages and their attributes: length, type, value, padded to four bytes; big-endian."""
+"""Attributes of netlink messages: length, type, value, padded to four bytes. And netfilter's messages, big-endian."""
 
 from __future__ import annotations
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import errno
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestra.network.attributes import attributes, body_of, message, tree
 from orchestra.network.netlink import NLM_F_ACK, NLM_F_DUMP, Channel, Request
+
+from ..values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

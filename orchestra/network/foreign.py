@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestra.network import nft
+from orchestra.errors import OrchestraError
+from orchestra.network import legacy, nft
 from orchestra.network.expressions import ACCEPT, DROP, comes_by, leaves_by, verdict
 from orchestra.network.firewall import table_of
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 def foreign_forward_policies() -> list[str]:
     """Forward chains of others that drop what they don't know, for people: "ip filter FORWARD"."""
     with nft.nfnetlink() as channel:
-        return [chain.describe() for chain, _ in _dropping(channel)]
+        found = [chain.describe() for chain, _ in _dropping(channel)]
+    return [*found, legacy.CHAIN] if legacy.drops_forwarded() else found
 
 
 def ensure_forward_accept(channel: Channel, router: Router, uplink: Uplink) -> list[str]:
@@ -38,7 +40,17 @@ def ensure_forward_accept(channel: Channel, router: Router, uplink: Uplink) -> l
         elif not _is_open(rules, mark):
             _open(channel, chain, rules, uplink, mark)
             notices.append(f"{said}: network {router.label} is let through ({uplink.link}) until it is removed")
-    return notices
+    return notices + _ensure_legacy_accept(router, uplink)
+
+
+def _ensure_legacy_accept(router: Router, uplink: Uplink) -> list[str]:
+    said = f"the firewall drops forwarded traffic ({legacy.CHAIN})"
+    try:
+        if not legacy.ensure_let_through(uplink.link):
+            return []
+    except OrchestraError as error:
+        return [f"{said} and {error.what}: to let network {router.label} through, say {error.hint}"]
+    return [f"{said}: network {router.label} is let through ({uplink.link}) until it is removed"]
 
 
 def _open(channel: Channel, chain: nft.Chain, rules: Sequence[nft.Rule], uplink: Uplink, mark: str) -> None:
@@ -54,6 +66,8 @@ def _is_open(rules: Sequence[nft.Rule], mark: str) -> bool:
 
 def is_let_through(channel: Channel, router: Router) -> bool:
     """By all that let themselves be changed."""
+    if router.uplink is not None and not legacy.is_let_through(router.uplink.link):
+        return False
     owned = nft.owned_tables(channel)
     mark = table_of(router.id)
     return all(
@@ -61,8 +75,9 @@ def is_let_through(channel: Channel, router: Router) -> bool:
     )
 
 
-def remove_forward_accept(channel: Channel, router_id: str) -> None:
+def remove_forward_accept(channel: Channel, router_id: str, link: str) -> None:
     """Also from chains whose policy is another one by now."""
+    legacy.forget(link)
     for chain, rules in _forwarding(channel):
         ours = [rule for rule in rules if rule.is_marked(table_of(router_id))]
         nft.commit(channel, [nft.delete_rule(chain, rule.handle) for rule in ours])

@@ -7,6 +7,7 @@ thread ever has to find its way back.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import socket
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _CLONE_NEWNET = 0x40000000
+_SO_NETNS_COOKIE = 71
 _MS_BIND = 0x1000
 _MNT_DETACH = 2
 
@@ -82,9 +84,31 @@ def inside(pin: str, work: Callable[[], Result]) -> Result:
     return on_own_thread(entered)
 
 
+def set_sysctl(setting: str, value: str) -> None:
+    """A setting ("net/ipv4/ip_forward") of the namespace that this thread is in."""
+    with open(f"/proc/sys/{setting}", "w") as file:
+        file.write(value)
+
+
+def without_ipv6(interface: str) -> None:
+    """The link has no IPv6 address, nor gets one; nothing to do where the kernel has no IPv6."""
+    with contextlib.suppress(FileNotFoundError):
+        set_sysctl(f"net/ipv6/conf/{interface}/disable_ipv6", "1")
+
+
 def socket_in(pin: str, family: int, kind: int, proto: int = 0) -> socket.socket:
     """A socket of the pinned namespace, for use from anywhere."""
     return inside(pin, lambda: socket.socket(family, kind | socket.SOCK_CLOEXEC, proto))
+
+
+def is_socket_in(pin: str, opened: socket.socket) -> bool:
+    """Whether the socket was made in the namespace that is pinned there now (socket(7), SO_NETNS_COOKIE)."""
+
+    def cookie(one: socket.socket) -> bytes:
+        return one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+
+    with socket_in(pin, socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        return cookie(probe) == cookie(opened)
 
 
 def is_pinned(pin: str) -> bool:

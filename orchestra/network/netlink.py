@@ -11,10 +11,11 @@ import itertools
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestra.errors import OrchestraError
+
+from ..values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLM_F_DUMP_INTR, _NLM_F_ACK_TLVS = 0x10, 0x200
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _ROOM = 1 << 24
+_LONGEST = 1 << 16  # of an answer: a part of a dump has 32 KiB at the most (netlink_dump)
 _ATTEMPTS = 20
 _PATIENCE = 60.0  # the kernel has one lock for all links of all namespaces
 
@@ -124,7 +126,7 @@ class Channel:
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         try:
-            data = self._socket.recv(1 << 18)
+            data = self._socket.recv(_LONGEST)
         except TimeoutError as silence:
             raise OrchestraError("cannot change the network: the kernel does not answer", "see dmesg") from silence
         offset = 0

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from orchestra.errors import OrchestraError
 from orchestra.network import links
-from orchestra.network.inside import enter, inside, is_pinned, on_own_thread
+from orchestra.network.inside import enter, inside, is_pinned, on_own_thread, set_sysctl, without_ipv6
 from orchestra.network.routers import BRIDGE
+from orchestra.network.shaping import ensure_shapes, follow_shapes
+from orchestra.network.valves import valve_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +41,7 @@ def ensure_plugs(router: Router, plugs: Sequence[Plug]) -> None:
                 names = ", ".join(sorted(plug.container for plug in again))
                 raise OrchestraError(f"cannot plug {names} into {router.label}: the link's name is taken")
         on_own_thread(lambda: _wire_all(plugs))
+    ensure_shapes(plugs)
 
 
 def _open(plug: Plug, pins: contextlib.ExitStack) -> int:
@@ -58,12 +61,7 @@ def _create(router: Router, ends: Iterable[tuple[Plug, int]]) -> dict[Plug, int 
         raise OrchestraError(f"cannot plug into {router.label}: its bridge is gone", "run the command again")
     with links.rtnetlink() as channel:
         requests = [
-            links.new_veth(
-                plug.port,
-                [("IFLA_IFNAME", plug.interface), ("IFLA_ADDRESS", plug.mac), ("IFLA_NET_NS_FD", fd)],
-                master=bridge,
-                up=True,
-            )
+            links.new_veth(plug.port, plug.interface, fd, far_mac=plug.mac, master=bridge, up=True)
             for plug, fd in ends
         ]
         codes = channel.perform(requests)
@@ -105,21 +103,37 @@ def _wire(plug: Plug) -> None:
 
 
 def _settle(interface: str) -> None:
+    # A new namespace inherits the host's setting (ip-sysctl, devconf_inherit_init_net): a container in two networks
+    # would lead from one into the other.
+    set_sysctl(f"net/ipv4/conf/{interface}/forwarding", "0")
     # A link-local address would be a way between containers that no rule of ours knows; ::1 stays.
-    with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", "w") as s:
-        s.write("1")
+    without_ipv6(interface)
 
 
-def ensure_loopback(net_pins: Sequence[str]) -> None:
-    """127.0.0.1 and ::1 in namespaces that have no plug (`network_mode: none`)."""
+def ensure_guest(router: Router, plug: Plug) -> None:
+    """Plug in a container that belongs to somebody else, whose other networks must stay apart from this one.
 
-    def bring_up() -> None:
-        for pin in net_pins:
-            enter(pin)
-            with links.rtnetlink() as channel:
-                channel.perform([links.link_up(1, "lo")])
+    It forwards nothing from one of its links to another: with the host's setting, which a new namespace inherits
+    (ip-sysctl, devconf_inherit_init_net), it would be a router between them.
+    """
+    inside(plug.net_pin, lambda: set_sysctl("net/ipv4/ip_forward", "0"))
+    ensure_plugs(router, [plug])
+    inside(plug.net_pin, lambda: _keep_apart(plug.interface))
+    follow_shapes(plug)
 
-    on_own_thread(bring_up)
+
+def _keep_apart(interface: str) -> None:
+    set_sysctl(f"net/ipv4/conf/{interface}/rp_filter", "1")  # nobody comes by it under an address of another network
+    set_sysctl(f"net/ipv4/conf/{interface}/arp_ignore", "1")  # nor learns by ARP what addresses there are elsewhere
+    set_sysctl(f"net/ipv4/conf/{interface}/arp_announce", "2")
+
+
+def is_plugged(plug: Plug) -> bool:
+    """Whether both ends are there and belong together."""
+    if not (is_pinned(plug.router) and is_pinned(plug.net_pin)):
+        return False
+    port = inside(plug.router, lambda: links.index_of(plug.port))
+    return on_own_thread(lambda: _is_connected(plug, port))
 
 
 def _delete_both_ends(router: Router, plugs: Iterable[Plug]) -> None:
@@ -135,19 +149,20 @@ def _delete_both_ends(router: Router, plugs: Iterable[Plug]) -> None:
     on_own_thread(delete)
 
 
-def unplug(plugs: Sequence[Plug]) -> None:
-    """Pull the plugs out; those whose router or port is gone are out already."""
-    by_router: dict[str, list[Plug]] = {}
-    for plug in plugs:
-        by_router.setdefault(plug.router, []).append(plug)
-    for pin, its_plugs in by_router.items():
+def unplug(ports: Iterable[tuple[str, str]]) -> None:
+    """Pull plugs out, by (router pin, port); those whose router or port is gone are out already."""
+    by_router: dict[str, list[str]] = {}
+    for pin, port in ports:
+        by_router.setdefault(pin, []).append(port)
+    for pin, its_ports in by_router.items():
         if is_pinned(pin):
-            inside(pin, partial(_delete_ports, its_plugs))
+            inside(pin, partial(_delete_ports, its_ports))
 
 
-def _delete_ports(plugs: Iterable[Plug]) -> None:
-    found = [(index, plug.port) for plug in plugs if (index := links.index_of(plug.port)) is not None]
+def _delete_ports(ports: Iterable[str]) -> None:
+    names = [name for port in ports for name in (port, valve_of(port))]
+    found = [(index, name) for name in names if (index := links.index_of(name)) is not None]
     with links.rtnetlink() as channel:
-        channel.perform([links.put_in_group(index, port, _GOING) for index, port in found])
+        channel.perform([links.put_in_group(index, name, _GOING) for index, name in found])
         if found:
             channel.perform([links.delete_group(_GOING)])

@@ -15,17 +15,15 @@ from typing import TYPE_CHECKING
 from orchestra.errors import OrchestraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from orchestra.plan.wiring import Publication
+    from collections.abc import Iterator
 
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 _LISTEN = "0A"
 
 
-def hold(host_ip: str, port: int, protocol: str, published: Sequence[Publication] = ()) -> list[socket.socket]:
-    """Sockets that reserve the port, non-blocking; a listening one for tcp. `published` names our own holders.
+def hold(host_ip: str, port: int, protocol: str) -> list[socket.socket]:
+    """Sockets that reserve the port, non-blocking; a listening one for tcp.
 
     "" stands for all addresses of both families: two sockets, of which the one for IPv6 is missing where the machine
     has no IPv6.
@@ -39,7 +37,7 @@ def hold(host_ip: str, port: int, protocol: str, published: Sequence[Publication
             except OSError as refusal:
                 if refusal.errno in _NO_SUCH_FAMILY and host_ip == "" and address == "::":
                     continue
-                raise _refused(host_ip, port, protocol, published, refusal) from refusal
+                raise _refused(host_ip, port, protocol, refusal) from refusal
         undo.pop_all()
         return held
 
@@ -63,12 +61,10 @@ def _bind(address: str, port: int, protocol: str) -> socket.socket:
     return opened
 
 
-def _refused(
-    host_ip: str, port: int, protocol: str, published: Sequence[Publication], refusal: OSError
-) -> OrchestraError:
+def _refused(host_ip: str, port: int, protocol: str, refusal: OSError) -> OrchestraError:
     where = f"host port {port}/{protocol}" if host_ip == "" else f"host port {port}/{protocol} on {host_ip}"
     if refusal.errno == errno.EADDRINUSE:
-        holder = taken_by(port, protocol, published) or "somebody"
+        holder = taken_by(port, protocol) or "somebody"
         return OrchestraError(
             f"cannot publish {where}: it is used by {holder}", "choose another host port or stop it"
         )
@@ -77,11 +73,8 @@ def _refused(
     return OrchestraError(f"cannot publish {where}: {refusal.strerror}")
 
 
-def taken_by(port: int, protocol: str, published: Sequence[Publication] = ()) -> str | None:
-    """Who has the host port, for people: one of `published`, or a process; None when nobody is found."""
-    for publication in published:
-        if (publication.host_port, publication.protocol) == (port, protocol):
-            return publication.owner
+def taken_by(port: int, protocol: str) -> str | None:
+    """Who has the host port, for people; None when nobody is found."""
     inodes = {f"socket:[{inode}]" for inode in _inodes(port, protocol)}
     if not inodes:
         return None
@@ -118,22 +111,6 @@ def _holder(pid: str) -> str:
     """A stack is named as such: its keeper and its supervisor hold its ports."""
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         words = file.read(200).replace(b"\0", b" ").decode("utf-8", "replace").split()
-    if words and (words[0] == "orchestra-keeper" or "orchestra.supervisor" in words):
+    if words and words[0] in ("orchestra-keeper", "orchestra-supervisor"):
         return f"stack {words[-1]}"
     return f"{' '.join(words) or 'a process'} (pid {pid})"
-
-
-def free_port(ports: Iterable[int], host_ip: str = "", protocol: str = "tcp") -> int:
-    """The first of the ports that can be held now. Somebody else may take it before it is."""
-    tried = []
-    for port in ports:
-        tried.append(port)
-        try:
-            for held in hold(host_ip, port, protocol):
-                held.close()
-        except OrchestraError:
-            continue
-        return port
-    raise OrchestraError(
-        f"cannot find a free host port from {tried[0]} to {tried[-1]}" if tried else "no ports to try"
-    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestra.errors import OrchestraError
 from orchestra.network import conntrack, firewall, foreign, links, nft
-from orchestra.network.inside import begin, inside, is_pinned, pin_new_namespace, unpin
+from orchestra.network.inside import begin, inside, is_pinned, pin_new_namespace, set_sysctl, unpin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,29 +48,47 @@ _HOST_END_SETTINGS = {
 }
 
 
+class SubnetTaken(OrchestraError):
+    """The machine routes the network's subnet, or that of its uplink, elsewhere."""
+
+    def __init__(self, router: Router, subnet: str) -> None:
+        super().__init__(
+            f"network {router.label}: its subnet {subnet} is routed elsewhere on this machine",
+            "`ip route` shows where; take that route away, or give the network another subnet",
+        )
+        self.subnet = subnet
+
+
 def ensure_router(router: Router) -> list[str]:
     """Make the router be there, whole. What a person should know about it comes back as sentences.
 
     What `set_publications` and `allow_host` said is kept while the table lives, but not made again.
+    Raises SubnetTaken, with nobody's route changed, where somebody else was there first.
     """
     if not is_pinned(router.pin):
         unpin(router.pin)
         pin_new_namespace(router.pin)
-    inside(router.pin, lambda: _ensure_bridge(router))
+    inside(router.pin, _settle)
     if router.uplink is None:
+        inside(router.pin, lambda: _ensure_bridge(router))
         return []
     notices = _ensure_forwarding()
-    with nft.nfnetlink() as channel:
-        # Before there is a way in or out.
+    with nft.nfnetlink() as channel, links.rtnetlink() as routes:
+        index = _ensure_link(routes, router, router.uplink)
+        _claim(routes, router, router.uplink, index)
+        # Before there is a way in or out: the router's end is down, or it has been protected before.
         firewall.ensure_table(channel, router, router.uplink)
-        _ensure_uplink(router, router.uplink)
+        _ensure_ways(routes, router, router.uplink, index)
         return notices + foreign.ensure_forward_accept(channel, router, router.uplink)
 
 
-def _ensure_bridge(router: Router) -> None:
+def _settle() -> None:
     for setting, value in _ROUTER_SETTINGS.items():
         with contextlib.suppress(FileNotFoundError):
-            _set(setting, value)
+            set_sysctl(setting, value)
+
+
+def _ensure_bridge(router: Router) -> None:
     prefix = int(router.subnet.partition("/")[2])
     with links.rtnetlink() as channel:
         channel.perform([links.new_bridge(BRIDGE, links.mac_of(router.gateway)), links.link_up(1, "lo")])
@@ -78,22 +96,36 @@ def _ensure_bridge(router: Router) -> None:
         channel.perform([links.link_up(bridge, BRIDGE), links.address(bridge, BRIDGE, router.gateway, prefix)])
 
 
-def _ensure_uplink(router: Router, uplink: Uplink) -> None:
-    with links.rtnetlink() as channel:
-        if not _is_whole(router, uplink):
-            _make_uplink(channel, router, uplink)
-        for setting, value in _HOST_END_SETTINGS.items():
-            with contextlib.suppress(FileNotFoundError):
-                _set(setting.replace("LINK", uplink.link), value)
-        inside(router.pin, lambda: _wire_inside(router, uplink))
-        index = _index(uplink.link, router)
-        channel.perform(
-            [
-                links.link_up(index, uplink.link),
-                links.address(index, uplink.link, uplink.host_address, _UPLINK_PREFIX),
-                links.route(router.subnet, index, uplink.link, uplink.router_address),
-            ]
-        )
+def _ensure_link(channel: Channel, router: Router, uplink: Uplink) -> int:
+    """The uplink, up at the host's end; its index."""
+    if not _is_whole(router, uplink):
+        _make_uplink(channel, router, uplink)
+    for setting, value in _HOST_END_SETTINGS.items():
+        with contextlib.suppress(FileNotFoundError):
+            set_sysctl(setting.replace("LINK", uplink.link), value)
+    index = _index(uplink.link, router)
+    channel.perform([links.link_up(index, uplink.link)])
+    return index
+
+
+def _claim(channel: Channel, router: Router, uplink: Uplink, index: int) -> None:
+    """Two installations know nothing of each other and may choose the same subnet at the same moment: whose route
+    is there first has it. Raises SubnetTaken."""
+    wanted = {f"{uplink.host_address}/{_UPLINK_PREFIX}": uplink.router_address, router.subnet: router.gateway}
+    codes = channel.perform([links.claim(subnet, index, uplink.link) for subnet in wanted])
+    for (subnet, address), code in zip(wanted.items(), codes, strict=True):
+        if code and links.route_of(channel, address) != index:
+            raise SubnetTaken(router, subnet)
+
+
+def _ensure_ways(channel: Channel, router: Router, uplink: Uplink, index: int) -> None:
+    inside(router.pin, lambda: _wire_inside(router, uplink))
+    channel.perform(
+        [
+            links.address(index, uplink.link, uplink.host_address, _UPLINK_PREFIX, routed=False),
+            links.route(router.subnet, index, uplink.link, uplink.router_address),
+        ]
+    )
 
 
 def _make_uplink(channel: Channel, router: Router, uplink: Uplink) -> None:
@@ -101,7 +133,7 @@ def _make_uplink(channel: Channel, router: Router, uplink: Uplink) -> None:
     inside(router.pin, lambda: _delete_link(_UPLINK_INSIDE))
     pin = os.open(router.pin, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        channel.perform([links.new_veth(uplink.link, [("IFLA_IFNAME", _UPLINK_INSIDE), ("IFLA_NET_NS_FD", pin)])])
+        channel.perform([links.new_veth(uplink.link, _UPLINK_INSIDE, pin)])
     finally:
         os.close(pin)
 
@@ -121,7 +153,8 @@ def _is_whole(router: Router, uplink: Uplink) -> bool:
 
 
 def _wire_inside(router: Router, uplink: Uplink) -> None:
-    _set("net/ipv4/ip_forward", "1")
+    _ensure_bridge(router)
+    set_sysctl("net/ipv4/ip_forward", "1")
     index = _index(_UPLINK_INSIDE, router)
     with links.rtnetlink() as channel:
         channel.perform(
@@ -146,11 +179,36 @@ def _forwards() -> bool:
 def _ensure_forwarding() -> list[str]:
     if _forwards():
         return []
-    _set("net/ipv4/ip_forward", "1")
+    set_sysctl("net/ipv4/ip_forward", "1")
     return [
         "IPv4 forwarding was off and is on now (net.ipv4.ip_forward): "
         "unless its firewall says otherwise, this machine forwards between its other links too"
     ]
+
+
+_ONE_ADDRESS = 32
+
+
+def ensure_resolver(router: Router) -> None:
+    """The address of a stack's own resolver in an external network, on its bridge."""
+
+    def add() -> None:
+        bridge = _index(BRIDGE, router)
+        with links.rtnetlink() as channel:
+            channel.perform([links.address(bridge, BRIDGE, router.resolver, _ONE_ADDRESS)])
+
+    inside(router.pin, add)
+
+
+def remove_resolver(router: Router) -> None:
+    def remove() -> None:
+        bridge = links.index_of(BRIDGE)
+        if bridge is not None:
+            with links.rtnetlink() as channel:
+                channel.perform([links.remove_address(bridge, BRIDGE, router.resolver, _ONE_ADDRESS)])
+
+    if is_pinned(router.pin):
+        inside(router.pin, remove)
 
 
 def remove_router(router: Router) -> None:
@@ -165,7 +223,7 @@ def remove_host_side(router_id: str, link: str) -> None:
     link_is_gone = begin(lambda: _delete_link(link))
     try:
         with nft.nfnetlink() as channel:
-            foreign.remove_forward_accept(channel, router_id)
+            foreign.remove_forward_accept(channel, router_id, link)
             table = firewall.table_of(router_id)
             if nft.has_table(channel, table):
                 nft.commit(channel, [nft.delete_table(table)])
@@ -215,7 +273,7 @@ def allow_host(router: Router, containers: Sequence[str]) -> None:
 
 
 def dns_sockets(router: Router) -> tuple[socket.socket, socket.socket]:
-    """UDP and listening TCP on port 53 of the gateway, non-blocking."""
+    """UDP and listening TCP on port 53 of the gateway (or of the resolver's own address), non-blocking."""
     return inside(router.pin, lambda: _bind_dns(router))
 
 
@@ -227,12 +285,12 @@ def _bind_dns(router: Router) -> tuple[socket.socket, socket.socket]:
         try:
             for opened in (datagrams, streams):
                 opened.setblocking(False)
-                opened.bind((router.gateway, 53))
+                opened.bind((router.nameserver, 53))
             streams.listen(128)
         except OSError as refusal:
             busy = refusal.errno == errno.EADDRINUSE
             raise OrchestraError(
-                f"cannot answer names on {router.gateway} of network {router.label}: {refusal.strerror}",
+                f"cannot answer names on {router.nameserver} of network {router.label}: {refusal.strerror}",
                 "another supervisor answers there; stop it" if busy else None,
             ) from refusal
         undo.pop_all()
@@ -244,9 +302,3 @@ def _index(name: str, router: Router) -> int:
     if index is None:
         raise OrchestraError(f"cannot find the link {name} of network {router.label}", "run the command again")
     return index
-
-
-def _set(setting: str, value: str) -> None:
-    """A sysctl of the namespace that this thread is in."""
-    with open(f"/proc/sys/{setting}", "w") as file:
-        file.write(value)

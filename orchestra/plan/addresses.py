@@ -23,15 +23,20 @@ def allocate(
 ) -> dict[str, str]:
     """Container -> address in one network: what is held stays, what is asked for is given, the rest is chosen.
 
+    Containers of other stacks are known by the slash in their names.
+
     Raises OrchestraError when an asked address is outside, taken twice, or the subnet is full.
     """
     network = ipaddress.ip_network(subnet)
     fixed = {name: join.ipv4_address for name, join in joins.items() if join.ipv4_address}
-    _check_fixed(network, gateway, fixed)
+    _check_fixed(network, gateway, fixed, {held[name]: name for name in held if "/" in name})
     wanted_elsewhere = set(fixed.values())
     given = dict(fixed)
     for name in joins:
-        if name not in given and (address := held.get(name)) and address not in wanted_elsewhere:
+        if name in given or (address := held.get(name)) is None or address in wanted_elsewhere:
+            continue
+        # Unless the network has become another one.
+        if address != gateway and ipaddress.ip_address(address) in network:
             given[name] = address
     taken = {*given.values(), gateway, *(held[name] for name in held if name not in joins)}
     free = _free(network, taken)
@@ -44,8 +49,14 @@ def allocate(
     return given
 
 
-def _check_fixed(network: ipaddress.IPv4Network | ipaddress.IPv6Network, gateway: str, fixed: dict[str, str]) -> None:
-    seen: dict[str, str] = {gateway: "the gateway"}
+def _check_fixed(
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    gateway: str,
+    fixed: dict[str, str],
+    others: dict[str, str],
+) -> None:
+    """`others`: address -> who of another stack has it."""
+    seen: dict[str, str] = {gateway: "the gateway", **others}
     for name, address in sorted(fixed.items()):
         if ipaddress.ip_address(address) not in network:
             raise OrchestraError(f"{name} asks for {address}, which is outside of {network}")
@@ -69,6 +80,11 @@ def mac_of(address: str) -> str:
 def port_of(address: str) -> str:
     """The name of the bridge's end of a plug: unique within its router, at most 15 bytes."""
     return "v" + ipaddress.ip_address(address).packed.hex()
+
+
+def guest_interface(address: str) -> str:
+    """The name of a guest's end of a plug: unique in its namespace, where its owner's links are called eth0, …"""
+    return "g" + ipaddress.ip_address(address).packed.hex()
 
 
 def joins_of(targets: Mapping[str, Target], network: str) -> dict[str, Join]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from itertools import product
 from typing import Literal
 
 from ..errors import OrchestraError
-from ..stack.model import Network, Service, Stack
-from .facts import Seen, Target, Wanted, targets_of
+from ..stack.model import Network, Port, Service, Stack
+from ..values import replace
+from .changes import GENERATION
+from .facts import Replacement, Seen, Target, Wanted, container_name, jobs
+from .replacing import free_name, undrained, why_in_place
+from .update import as_updated
 
 Recreate = Literal["diverged", "force", "never"]
-GENERATION = "~"
-"""Behind it stands how often a configuration was replaced by force, so that it counts as another one."""
 
 
 def applied(
@@ -25,47 +27,137 @@ def applied(
     no_start: bool,
     remove_orphans: bool,
     grace: float | None = None,
+    lent: bool = False,
 ) -> Wanted:
-    """What is wanted after `up` of this stack. Raises OrchestraError for a service that it does not have."""
+    """What is wanted after `up` of this stack. Raises OrchestraError for a service that it does not have.
+
+    `lent`: it is not a person who asks, but a stack that uses these services.
+    """
     chosen = _chosen(stack, services, no_deps)
     forced = chosen if services is None else set(services)
-    awaited = {
-        need.service
-        for service in stack.services.values()
-        for need in service.depends_on
-        if need.condition == "service_completed_successfully"
-    }
+    awaited = jobs(stack.services.values())
     targets: dict[str, Target] = {}
-    for name, target in targets_of(stack).items():
-        service = target.service
-        old, one = before.targets.get(name), seen.get(name)
+    replacements: dict[str, Replacement] = {}
+    for service in stack.services.values():
+        mine = {name: one for name, one in before.targets.items() if one.service.name == service.name}
         if service.name not in chosen:
-            if old is not None:
-                targets[name] = old
+            targets.update(mine)
             continue
-        service = _generation(service, one, recreate if service.name in forced else "diverged")
-        epoch = _epoch(old, one, again=not (service.name in awaited and _completed(one)))
-        held = no_start and not (one is not None and one.alive)
-        targets[name] = Target(service, target.replica, epoch, held=held, grace=grace)
+        asked = recreate if service.name in forced else "diverged"
+        service = service if asked == "force" else as_updated(service, before)
+        in_place = no_start or bool(why_in_place(service, stack, before))
+        replicas = _replicas(before, seen, stack, service)
+        for name, number in replicas.items():
+            old, one = mine.get(name), seen.get(name)
+            wished = _generation(service, one, asked)
+            if not in_place and old is not None and one is not None and _is_to_be_replaced(one, wished):
+                # It goes on as it is until the new one is ready, see plan/replacing.
+                went_on = replace(one.service, scale=service.scale)
+                targets[name] = replace(old, service=went_on, lent=lent and old.lent)
+                taken = {*replicas, *targets, *before.targets, *before.draining, *seen}
+                fresh, new = _successor(before, seen, stack, name, wished, taken)
+                targets[fresh] = replace(new, grace=grace, lent=lent and old.lent)
+                record = before.replacements.get(service.name) if fresh in before.targets else None
+                replacements.setdefault(service.name, record or Replacement(one.service))
+                continue
+            epoch = _epoch(old, one, again=not (service.name in awaited and _completed(one)))
+            held = no_start and not (one is not None and one.alive)
+            only_lent = lent and (old is None or old.lent)
+            targets[name] = Target(wished, number, epoch, held=held, lent=only_lent, grace=grace)
     _propagate(targets, seen)
     for name, target in before.targets.items():
         orphan = target.service.name not in stack.services
         if name not in targets and (target.oneoff or (orphan and not remove_orphans)):
             targets[name] = target
+    _refuse_shared_ports(targets, stack, chosen)
+    uses = {name: use for name, use in stack.uses.items() if name in chosen or name in before.uses}
     used = {join.network for target in targets.values() for join in target.service.networks}
+    used |= {join.network for use in uses.values() for join in use.networks}
     return replace(
         before,
         targets=targets,
         networks={**{key: net for key, net in before.networks.items() if key in used}, **_used(stack.networks, used)},
         volumes={**before.volumes, **stack.volumes},
+        uses=uses,
         discard_volumes=frozenset(),
         leaving_grace=grace,
+        draining={name: one for name, one in before.draining.items() if name in seen},
+        replacements={
+            **{name: one for name, one in before.replacements.items() if name not in chosen},
+            **replacements,
+        },
     )
+
+
+def _refuse_shared_ports(targets: Mapping[str, Target], stack: Stack, chosen: Collection[str]) -> None:
+    """Who stays though the file has it no more keeps its host ports; a renamed service would get every other request
+    only. Within the file, see stack/clashes."""
+    for name, orphan in targets.items():
+        if orphan.service.name in stack.services or orphan.stopped:
+            continue
+        for service in map(stack.services.__getitem__, sorted(chosen & stack.services.keys())):
+            for mine, its in product(service.ports, orphan.service.ports):
+                if _collide(mine, its):
+                    raise OrchestraError(
+                        f"cannot start {service.name}: host port {_first(mine)}/{mine.protocol} is used by {name}, "
+                        "which is of no service in the stack file any more",
+                        "take that away with --remove-orphans, or choose another host port",
+                    )
+
+
+def _collide(one: Port, other: Port) -> bool:
+    """A range takes what is free."""
+    first = _first(one)
+    same = first is not None and (first, one.protocol) == (_first(other), other.protocol)
+    return same and (one.host_ip == other.host_ip or "" in (one.host_ip, other.host_ip))
+
+
+def _first(port: Port) -> int | None:
+    """The host port, where only one will do."""
+    return port.published[0] if port.published and port.published[0] == port.published[1] else None
+
+
+def _replicas(before: Wanted, seen: Mapping[str, Seen], stack: Stack, service: Service) -> dict[str, int]:
+    """Container -> number: those that are there keep their names, those that serve before others, the lowest numbers
+    first; more of them get the lowest free ones."""
+    kept = sorted(
+        (not _is_fit(seen.get(name)), one.replica, name)
+        for name, one in before.targets.items()
+        if one.service.name == service.name
+        and not (one.oneoff or one.replaces)
+        and name == container_name(stack.name, service, one.replica)
+    )
+    found = {name: number for _, number, name in kept[: service.scale]}
+    others = {*before.draining, *(name for name, one in before.targets.items() if one.replaces)}
+    while len(found) < service.scale:
+        name, number = free_name(stack.name, service, {*found, *others})
+        found[name] = number
+    return found
+
+
+def _is_fit(one: Seen | None) -> bool:
+    return one is not None and one.alive and (one.health == "healthy" or one.service.healthcheck is None)
+
+
+def _is_to_be_replaced(one: Seen, wished: Service) -> bool:
+    return one.alive and one.asked_to_stop is None and one.service.config_hash != wished.config_hash
+
+
+def _successor(
+    before: Wanted, seen: Mapping[str, Seen], stack: Stack, name: str, wished: Service, taken: Collection[str]
+) -> tuple[str, Target]:
+    """The container that is to replace this one: the one that is at it already if it is from the same, or another."""
+    for other, target in before.targets.items():
+        if target.replaces == name and target.service.config_hash == wished.config_hash:
+            epoch = _epoch(target, seen.get(other), again=True)
+            return other, replace(target, service=wished, epoch=epoch, stopped=False, held=False)
+    fresh, number = free_name(stack.name, wished, taken)
+    return fresh, Target(wished, number, replaces=name)
 
 
 def orphans(wanted: Wanted, stack: Stack) -> list[str]:
     """Containers of services that the stack file does not have any more, in whatever profile."""
-    known = {*stack.services, *stack.disabled}
+    known = {*stack.services, *stack.uses, *stack.disabled}
     return sorted(name for name, one in wanted.targets.items() if not one.oneoff and one.service.name not in known)
 
 
@@ -76,7 +168,7 @@ def changed(wanted: Wanted, names: Iterable[str], **parts: object) -> Wanted:
         name: replace(target, **parts) if name in chosen else target  # type: ignore[arg-type]
         for name, target in wanted.targets.items()
     }
-    return replace(wanted, targets=targets)
+    return undrained(replace(wanted, targets=targets), chosen)
 
 
 def started(wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str]) -> Wanted:
@@ -113,7 +205,7 @@ def without(wanted: Wanted, names: Iterable[str], grace: float | None) -> Wanted
     """`down` of some: their containers are wanted no more."""
     gone = set(names)
     targets = {name: target for name, target in wanted.targets.items() if name not in gone}
-    return replace(wanted, targets=targets, leaving_grace=grace)
+    return undrained(replace(wanted, targets=targets, leaving_grace=grace), gone)
 
 
 def nothing(wanted: Wanted, volumes: bool, grace: float | None) -> Wanted:
@@ -124,18 +216,20 @@ def nothing(wanted: Wanted, volumes: bool, grace: float | None) -> Wanted:
 
 def _chosen(stack: Stack, services: Collection[str] | None, no_deps: bool) -> set[str]:
     if services is None:
-        return set(stack.services)
+        return {*stack.services, *stack.uses}
     found: set[str] = set()
     todo = list(services)
     while todo:
         name = todo.pop()
         if name in found:
             continue
-        if name not in stack.services:
-            raise OrchestraError(f"no such service: {name}", f"services are {', '.join(sorted(stack.services))}")
+        if name not in stack.services and name not in stack.uses:
+            known = sorted({*stack.services, *stack.uses})
+            raise OrchestraError(f"no such service: {name}", f"services are {', '.join(known)}")
         found.add(name)
-        if not no_deps:
-            todo += [need.service for need in stack.services[name].depends_on if need.service in stack.services]
+        if not no_deps and name in stack.services:
+            there = {*stack.services, *stack.uses}
+            todo += [need.service for need in stack.services[name].depends_on if need.service in there]
     return found
 
 
@@ -179,13 +273,24 @@ def _used(networks: Mapping[str, Network], used: set[str]) -> dict[str, Network]
     return {key: network for key, network in networks.items() if key in used}
 
 
-def names_of(wanted: Wanted, seen: Mapping[str, Seen], services: Collection[str] | None) -> list[str]:
-    """Containers of these services, or all but those made by `run`. Raises OrchestraError for an unknown service."""
+def names_of(
+    wanted: Wanted, seen: Mapping[str, Seen], services: Collection[str] | None, verb: str = "…"
+) -> list[str]:
+    """Containers of these services, or all but those made by `run`. `verb`: what is asked of them.
+
+    Raises OrchestraError for an unknown service, and for one that another stack owns.
+    """
     everyone: dict[str, Target | Seen] = {**seen, **wanted.targets}
     if services is None:
         return [name for name, one in everyone.items() if not one.oneoff]
     known = {one.service.name for one in everyone.values()}
     for service in services:
+        if use := wanted.uses.get(service):
+            raise OrchestraError(
+                f"{service} belongs to stack {use.stack}",
+                f"orchestra -p {use.stack} {verb} {use.service}",
+            )
         if service not in known:
-            raise OrchestraError(f"no such service: {service}", f"services are {', '.join(sorted(known))}")
+            hint = "orchestra ps -a shows which there are, orchestra up makes what is missing"
+            raise OrchestraError(f"there is no container of {service}", hint)
     return [name for name, one in everyone.items() if one.service.name in services and not one.oneoff]

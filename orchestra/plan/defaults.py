@@ -4,7 +4,10 @@ there. Plain values; `plan/launch` puts them into the spec, the runtime carries 
 
 from __future__ import annotations
 
-from orchestra.wire.spec import Mount, Rlimit
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import Mount, Rlimit
+
 
 CAPABILITIES: tuple[str, ...] = (
     "CAP_CHOWN",
@@ -38,6 +41,7 @@ ALL_CAPABILITIES: tuple[str, ...] = tuple(
 MASKED_PATHS: tuple[str, ...] = (
     "/proc/acpi",
     "/proc/asound",
+    "/proc/cmdline",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
@@ -50,8 +54,10 @@ MASKED_PATHS: tuple[str, ...] = (
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
     "/sys/fs/selinux",
+    "/sys/kernel/vmcoreinfo",
 )
-"""Docker's and podman's together. An asterisk at the end of a part stands for every name that begins so."""
+"""Docker's and podman's together, and two that tell about the machine only: the kernel's parameters and
+addresses. An asterisk at the end of a part stands for every name that begins so."""
 
 READONLY_PATHS: tuple[str, ...] = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
@@ -103,8 +109,5 @@ runtime refuses them there. The group range ends where the container's ids end."
 
 PIDS_LIMIT = 2048
 """podman's; docker has none, and a fork bomb takes the machine."""
-
-OOM_SCORE_ADJ = 0
-"""Without CAP_SYS_RESOURCE it can only be raised."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -6,16 +6,31 @@ from collections.abc import Collection, Mapping
 from typing import Literal
 
 from ..errors import OrchestraError
-from .facts import Facts, Seen, Target, Wanted
+from ..stack.model import Condition
+from . import sharing
+from .facts import Facts, Seen, Target, Wanted, jobs
 from .phase import Phase, how_it_ended, phase_of
 from .steps import Hold, Plan
 
 Goal = Literal["accepted", "running", "healthy", "stopped", "gone"]
 RUNS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.HEALTHY, Phase.UNHEALTHY})
+STARTED = RUNS | {Phase.BACKING_OFF, Phase.DUE}
+"""Who ended since and comes back by its policy has been started: `up -d` does not wait for a crash loop to end."""
 
 
-def unmet(goal: Goal, names: Collection[str], wanted: Wanted, facts: Facts, plan: Plan, now: float) -> list[str]:
-    """Which of these containers are not there yet. Raises OrchestraError when one cannot get there by waiting."""
+def unmet(
+    goal: Goal,
+    names: Collection[str],
+    wanted: Wanted,
+    facts: Facts,
+    plan: Plan,
+    now: float,
+    uses: Collection[str] = (),
+) -> list[str]:
+    """Which of these containers, and of the services in `uses` that others own, are not there yet.
+
+    Raises OrchestraError when one cannot get there by waiting.
+    """
     if goal == "gone":
         return [name for name in names if name in facts.containers]
     if goal == "stopped":
@@ -30,23 +45,49 @@ def unmet(goal: Goal, names: Collection[str], wanted: Wanted, facts: Facts, plan
     if failures:
         raise OrchestraError("\n".join(failures), "orchestra logs and orchestra ps tell more")
     awaited = _awaited(wanted)
-    return [
-        name
-        for name in names
-        if (target := wanted.targets.get(name))
-        and not _is_there(goal, target, facts.containers.get(name), now, target.service.name in awaited)
+    return _unmet_uses(goal, uses, wanted, facts) + [
+        name for name in names if not _has_come(goal, name, wanted, facts, awaited, now)
     ]
 
 
+def _has_come(goal: Goal, name: str, wanted: Wanted, facts: Facts, awaited: Collection[str], now: float) -> bool:
+    """Also who is not wanted any more (an orphan, a replica too many): `up` ends when it has gone, as docker's."""
+    target, seen = wanted.targets.get(name), facts.containers.get(name)
+    if target is None:
+        return seen is None
+    return _is_there(goal, target, seen, now, target.service.name in awaited)
+
+
+def _unmet_uses(goal: Goal, uses: Collection[str], wanted: Wanted, facts: Facts) -> list[str]:
+    late = []
+    awaited = _awaited(wanted)
+    for name, use in sharing.in_force(wanted).items():
+        if name in uses:
+            condition = _condition(goal, name in awaited)
+            reason, hopeless = sharing.unmet(use, condition, facts)
+            if reason is not None and hopeless:
+                raise OrchestraError(f"cannot use {name}: {name} {reason}", f"orchestra -p {use.stack} ps -a")
+            if reason is not None:
+                late.append(name)
+    return late
+
+
+def _condition(goal: Goal, awaited: bool) -> Condition:
+    """What has to be true of a used service; `awaited`: somebody waits for its completion."""
+    if awaited:
+        return "service_completed_successfully"
+    return "service_healthy" if goal == "healthy" else "service_started"
+
+
 def _is_there(goal: Goal, target: Target, seen: Seen | None, now: float, awaited: bool) -> bool:
-    if seen is None or seen.busy:
+    if seen is None or seen.busy or target.replaces:
         return False
     phase = phase_of(target, seen, now)
     if target.held:
         return seen.made
     if phase is Phase.FINISHED:
         return goal == "running" or awaited
-    return phase in (RUNS if goal == "running" else (Phase.RUNNING, Phase.HEALTHY))
+    return phase in (STARTED if goal == "running" else (Phase.RUNNING, Phase.HEALTHY))
 
 
 def _failure(
@@ -54,11 +95,12 @@ def _failure(
 ) -> str | None:
     target = wanted.targets.get(name)
     seen = facts.containers.get(name)
-    if target is None or target.stopped:
-        return None
+    if target is None or target.stopped or target.replaces:
+        return None  # one that does not come to replace another is told of by plan/replacing
     hold = holds.get(name)
     if hold is not None and hold.hopeless:
-        return f"cannot start {name}: {hold.reason}"
+        runs_on = seen is not None and seen.alive
+        return f"{name} is not replaced: {hold.reason}" if runs_on else f"cannot start {name}: {hold.reason}"
     if seen is None:
         return None
     run = seen.run
@@ -83,9 +125,4 @@ def _unhealthy(goal: Goal, name: str, target: Target, seen: Seen, now: float) ->
 
 def _awaited(wanted: Wanted) -> set[str]:
     """Services of which somebody awaits the completion."""
-    return {
-        need.service
-        for target in wanted.targets.values()
-        for need in target.service.depends_on
-        if need.condition == "service_completed_successfully"
-    }
+    return jobs(target.service for target in wanted.targets.values())

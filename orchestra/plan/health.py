@@ -7,9 +7,8 @@ healthy, its failures do not count; so nothing is judged sooner than docker woul
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from ..stack.model import ExecProbe, Healthcheck
+from ..values import dataclass, replace
 from .facts import Verdict
 
 FIRST_WAIT = 0.01

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import field
 
-from ..stack.model import FileSource, Grant, Limits, Mount, Service
+from ..stack.model import BlockIO, FileSource, Grant, Limits, Mount, OfDevice, Service
+from ..values import dataclass
 from ..wire import spec as oci
 from . import defaults
 
@@ -17,6 +18,8 @@ ID_RANGE = 1 << 16
 """Ids that a container may use."""
 TMPFS_SIZE = 1 << 30
 """Bytes, where a tmpfs has no size of its own: docker's half of the machine's memory is no bound."""
+Disks = Mapping[str, tuple[int, int]]
+"""Path of a block device -> its major and minor number."""
 CPU_PERIOD = 100_000
 """Microseconds; the kernel's and docker's default (docker run --cpus)."""
 
@@ -37,6 +40,7 @@ class Ground:
     seccomp: str  # path of ready filter bytes, "" for none
     id_base: int
     volumes: Mapping[str, str]  # key of a volume -> folder; anonymous ones by their target
+    disks: Disks = field(default_factory=dict)
 
 
 def launch_spec(
@@ -46,15 +50,16 @@ def launch_spec(
     given: Mapping[str, FileSource],
 ) -> oci.Spec:
     """`given`: "secret/NAME" and "config/NAME" -> where its bytes come from."""
+    process = process_of(service, ground.path)
+    process["env"] = [_of_instance(entry, container) for entry in process["env"]]
     return {
         "ociVersion": "1.2.0",
         "hostname": hostname_of(service),
-        "process": process_of(service, ground.path),
+        "process": process,
         "root": {"path": "rootfs", "readonly": service.read_only},
         "mounts": [
             *defaults.MOUNTS,
             defaults.shm(service.shm_size),
-            *_own_files(ground),
             *_mounts(service, ground),
         ],
         "linux": {
@@ -62,7 +67,7 @@ def launch_spec(
             "uidMappings": [{"containerID": 0, "hostID": ground.id_base, "size": ID_RANGE}],
             "gidMappings": [{"containerID": 0, "hostID": ground.id_base, "size": ID_RANGE}],
             "cgroupsPath": ground.cgroup,
-            "resources": _resources(service.limits),
+            "resources": resources_of(service.limits, ground.disks),
             "sysctl": {**defaults.SYSCTLS, **service.sysctls} if ground.net_pin else dict(service.sysctls),
             "maskedPaths": [] if service.security.privileged else list(defaults.MASKED_PATHS),
             "readonlyPaths": [] if service.security.privileged else list(defaults.READONLY_PATHS),
@@ -74,15 +79,41 @@ def launch_spec(
             "work": ground.work,
             "usr": list(ground.binds),
             "seccomp": ground.seccomp,
-            "files": [*_granted(service.secrets, given, "secret"), *_granted(service.configs, given, "config")],
+            "files": [
+                *_own_files(ground),
+                *_granted(service.secrets, given, "secret"),
+                *_granted(service.configs, given, "config"),
+            ],
             "init": service.init,
             "stdin": service.stdin_open,
         },
     }
 
 
+def files_spec(container: str, service: Service, ground: Ground, given: Mapping[str, FileSource]) -> oci.Spec:
+    """The file system of a container alone, for who looks into one that does not run."""
+    spec = launch_spec(container, service, ground, given)
+    linux, process = spec["linux"], spec["process"]
+    return {
+        **spec,
+        "mounts": [mount for mount in spec["mounts"] if mount["type"] == "bind"],
+        "process": {**process, "cwd": "/"},
+        "linux": {
+            **linux,
+            "namespaces": [{"type": "user", "path": ground.user_pin}, {"type": "mount"}],
+            "maskedPaths": [],
+            "readonlyPaths": [],
+        },
+        "orchestra": {**spec["orchestra"], "seccomp": "", "init": False},
+    }
+
+
+LONGEST_HOSTNAME = 64
+"""Of the kernel: sethostname(2)."""
+
+
 def hostname_of(service: Service) -> str:
-    return service.hostname or service.name
+    return service.hostname or service.name[:LONGEST_HOSTNAME]
 
 
 def process_of(service: Service, path: str) -> oci.Process:
@@ -161,6 +192,11 @@ def _environment(service: Service, path: str) -> list[str]:
     return [f"{key}={value}" for key, value in {**given, **service.environment}.items()]
 
 
+def _of_instance(entry: str, container: str) -> str:
+    """What `x-otel` says of a service, said of one of its containers."""
+    return entry.replace("{container}", container) if entry.startswith("OTEL_RESOURCE_ATTRIBUTES=") else entry
+
+
 def _rlimits(service: Service) -> list[oci.Rlimit]:
     limits: dict[str, oci.Rlimit] = {limit["type"]: limit for limit in defaults.RLIMITS}
     for asked in service.ulimits:
@@ -177,13 +213,15 @@ def _namespaces(ground: Ground) -> list[oci.Namespace]:
         {"type": "ipc"},
         {"type": "uts"},
         {"type": "cgroup"},
+        {"type": "time"},
     ]
     if ground.net_pin:
         made.append({"type": "network", "path": ground.net_pin})
     return made
 
 
-def _resources(limits: Limits) -> oci.Resources:
+def resources_of(limits: Limits, disks: Disks) -> oci.Resources:
+    """What a new cgroup is told."""
     memory: oci.Memory = {}
     if limits.memory is not None:
         memory["limit"] = limits.memory
@@ -194,21 +232,61 @@ def _resources(limits: Limits) -> oci.Resources:
     if limits.cpus is not None:
         cpu["quota"] = round(limits.cpus * CPU_PERIOD)
         cpu["period"] = CPU_PERIOD
+    elif limits.cpu_quota is not None:
+        cpu["quota"] = limits.cpu_quota
+        cpu["period"] = limits.cpu_period or CPU_PERIOD
     if limits.cpu_shares is not None:
         cpu["shares"] = limits.cpu_shares
     if limits.cpuset is not None:
         cpu["cpus"] = limits.cpuset
     pids = defaults.PIDS_LIMIT if limits.pids is None else limits.pids
-    return {"memory": memory, "cpu": cpu, "pids": {"limit": pids}}
+    found: oci.Resources = {"memory": memory, "cpu": cpu, "pids": {"limit": pids}}
+    if limits.blkio != BlockIO():
+        found["blockIO"] = _block_io(limits.blkio, disks)
+    return found
 
 
-def _own_files(ground: Ground) -> list[oci.Mount]:
+def changed_resources(limits: Limits, disks: Disks) -> oci.Resources:
+    """What a cgroup in use is told: as for a new one, and that what is not limited any more is free again."""
+    found = resources_of(limits, disks)
+    memory: oci.Memory = {"limit": -1, "swap": -1, "reservation": -1}
+    cpu: oci.Cpu = {"quota": -1, "period": CPU_PERIOD, "shares": 0, "cpus": ""}
+    return {**found, "memory": {**memory, **found["memory"]}, "cpu": {**cpu, **found["cpu"]}}
+
+
+def _block_io(asked: BlockIO, disks: Disks) -> oci.BlockIO:
+    found: oci.BlockIO = {}
+    if asked.weight is not None:
+        found["weight"] = asked.weight
+    if asked.weight_device:
+        found["weightDevice"] = [
+            {"major": disks[one.path][0], "minor": disks[one.path][1], "weight": one.amount}
+            for one in asked.weight_device
+        ]
+    if asked.device_read_bps:
+        found["throttleReadBpsDevice"] = _rates(asked.device_read_bps, disks)
+    if asked.device_write_bps:
+        found["throttleWriteBpsDevice"] = _rates(asked.device_write_bps, disks)
+    if asked.device_read_iops:
+        found["throttleReadIOPSDevice"] = _rates(asked.device_read_iops, disks)
+    if asked.device_write_iops:
+        found["throttleWriteIOPSDevice"] = _rates(asked.device_write_iops, disks)
+    return found
+
+
+def _rates(asked: Sequence[OfDevice], disks: Disks) -> list[oci.DeviceRate]:
+    return [{"major": disks[one.path][0], "minor": disks[one.path][1], "rate": one.amount} for one in asked]
+
+
+def _own_files(ground: Ground) -> list[oci.GivenFile]:
     return [
         {
             "destination": f"/etc/{name}",
-            "type": "bind",
             "source": f"{ground.files}/{name}",
-            "options": ["rw", "nosuid", "nodev", "noexec", "idmap", "file"],
+            "uid": 0,
+            "gid": 0,
+            "mode": 0o644,
+            "writable": True,
         }
         for name in ("hosts", "hostname", "resolv.conf")
     ]
@@ -221,8 +299,10 @@ def _mounts(service: Service, ground: Ground) -> list[oci.Mount]:
 
 
 def _tmpfs(mount: Mount) -> oci.Mount:
-    options = ["nosuid", "nodev", "noexec", f"mode={0o1777 if mount.mode is None else mount.mode:o}"]
-    options += [f"size={TMPFS_SIZE if mount.size is None else mount.size}"]
+    options = ["nosuid", "nodev", f"mode={0o1777 if mount.mode is None else mount.mode:o}"]
+    options += [f"size={TMPFS_SIZE if mount.size is None else mount.size}", *mount.options]
+    if "exec" not in mount.options:
+        options.append("noexec")
     return {
         "destination": mount.target,
         "type": "tmpfs",
@@ -233,9 +313,9 @@ def _tmpfs(mount: Mount) -> oci.Mount:
 
 def _bind(mount: Mount, ground: Ground) -> oci.Mount:
     source = mount.source if mount.type == "bind" else ground.volumes[mount.source or mount.target]
-    if mount.subpath:
-        source = f"{source}/{mount.subpath}"
     options = ["rbind", "ro" if mount.read_only else "rw", "nosuid", "nodev", "idmap"]
+    if mount.subpath:
+        options.append(f"beneath={mount.subpath}")
     if mount.type == "bind" and mount.create_host_path:
         options.append("mkdir")
     return {"destination": mount.target, "type": "bind", "source": source, "options": options}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import replace
 
 from ..stack.model import Restart, Service
+from ..values import replace
 from .facts import Run, Seen, Target
 from .signals import signal_name
 
@@ -80,6 +80,18 @@ def after_end(seen: Seen, run: Run) -> Seen:
         streak=0 if good else seen.streak + 1,
         failures=failures if run.failed else 0,
     )
+
+
+def what_follows(target: Target | None, seen: Seen, now: float) -> str:
+    """Of a run that has ended: `restarting`, `exited` (fine by its policy), `dead`, or `stopped` (on purpose)."""
+    if target is None:
+        return "stopped"
+    phase = phase_of(target, seen, now)
+    if phase in (Phase.BACKING_OFF, Phase.DUE):
+        return "restarting"
+    if phase in (Phase.FINISHED, Phase.GAVE_UP):
+        return "dead" if seen.run is not None and seen.run.failed else "exited"
+    return "stopped"
 
 
 def how_it_ended(run: Run | None) -> str:

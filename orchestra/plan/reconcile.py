@@ -7,15 +7,21 @@ there is no second engine for waiting. Nothing here does I/O, and time is an arg
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeGuard
 
-from ..stack.model import Dependency, Service
+from ..stack.model import Dependency, Network, Service
+from . import sharing
 from .changes import why_replaced
 from .facts import Facts, Seen, Target, Wanted
 from .phase import Phase, delay_before, due_at, how_it_ended, phase_of
+from .replacing import judged, why_draining, why_not_stopped_yet, why_not_yet
 from .steps import (
+    BY_HEALTH,
+    Adjust,
     ContainerStep,
     DropNetwork,
     DropVolume,
+    GoBack,
     Groundwork,
     Hold,
     Kill,
@@ -26,7 +32,9 @@ from .steps import (
     Plan,
     Remove,
     Stop,
+    TakeOver,
 )
+from .update import why_adjusted
 
 RUNS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.HEALTHY, Phase.UNHEALTHY})
 ASKED = "asked to stop, "
@@ -72,26 +80,31 @@ class _Look:
             if key not in self.facts.networks and self._network_idle(key):
                 yield MakeNetwork(network, "it does not exist")
         for volume in self.wanted.volumes.values():
-            if volume.name not in self.facts.volumes and self._rested(volume.name):
+            if volume.name not in self.facts.volumes and not volume.external and self._rested(volume.name):
                 yield MakeVolume(volume, "it does not exist")
         for key, network in self.facts.networks.items():
             changed = key in self.wanted.networks and self.wanted.networks[key] != network
             gone = key not in self.wanted.networks
-            if (gone or changed) and self._network_idle(key) and not self._network_used(key):
+            if (gone or changed) and self._network_idle(key) and not self._network_used(key, network):
                 yield DropNetwork(network, "its definition changed" if changed else "no service uses it any more")
         kept = {volume.name for volume in self.wanted.volumes.values()}
         for name in sorted(self.wanted.discard_volumes & self.facts.volumes - kept):
             if not self.facts.containers:
                 yield DropVolume(name, "down --volumes")
+        yield from sharing.steps(self.wanted, self.facts, self._rested)
 
     def _network_idle(self, key: str) -> bool:
-        return key not in self.facts.busy_networks and self._rested(key)
+        return not self._under_way(key) and self._rested(key)
 
-    def _network_used(self, key: str) -> bool:
+    def _network_used(self, key: str, network: Network) -> bool:
+        """Who is just being removed uses it no longer: both wait for the kernel, and can do so at the same time.
+
+        An external one stays for others, who must not get an address that is still in use.
+        """
         return any(
             key == join.network
-            for seen in self.facts.containers.values()
-            if seen.made or seen.busy
+            for name, seen in self.facts.containers.items()
+            if seen.made or (seen.busy and (network.external or name in self.wanted.targets))
             for join in seen.service.networks
         )
 
@@ -118,17 +131,48 @@ class _Look:
         if target is None:
             assert seen is not None
             return self._leave(name, seen)
+        if target.replaces:
+            return self._replace(name, target, seen)
+        return self._keep(name, target, seen)
+
+    def _replace(self, name: str, target: Target, seen: Seen | None) -> ContainerStep | Hold | None:
+        """On the way to take over from another one; see plan/replacing."""
+        if target.replaces not in self.wanted.targets:
+            return TakeOver(name, target.replaces, "that one is gone")
+        verdict = judged(target, seen, self.now)
+        if verdict.failure:
+            return GoBack(name, verdict.failure)
+        if verdict.ready:
+            cause = f"it is {self.phases[name].value}"
+            return TakeOver(name, target.replaces, cause)
+        why, again = why_not_yet(self.wanted, self.facts, name, self.now)
+        for moment in (verdict.again, again):
+            if moment is not None:
+                self.later(moment)
+        if why:
+            return Hold(name, why)
+        decided = self._keep(name, target, seen)
+        return GoBack(name, f"cannot be started: {decided.reason}") if _hopeless(decided) else decided
+
+    def _keep(self, name: str, target: Target, seen: Seen | None) -> ContainerStep | Hold | None:
         if seen is None or not seen.made:
             return self._make(name, target, seen)
         phase = self.phases[name]
         if phase is Phase.OUTDATED:
-            return self._stop(name, seen, why_outdated(target, seen), target.grace)
+            why, again, hopeless = self._turn(name)
+            if again is not None:
+                self.later(again)
+            return (
+                Hold(name, why, hopeless) if why else self._stop(name, seen, why_outdated(target, seen), target.grace)
+            )
         if phase is Phase.UNHEALTHY and target.service.on_unhealthy == "restart":
-            return self._stop(name, seen, f"it is unhealthy ({seen.health_text})", target.grace)
+            return self._stop(name, seen, f"{BY_HEALTH} ({seen.health_text})", target.grace)
         if not seen.alive and seen.service.config_hash != target.service.config_hash:
             return Remove(name, why_replaced(seen.service, target.service))
         if not seen.alive and self._stale_network(seen.service):
             return Remove(name, "its network changed")
+        if seen.service.limits != target.service.limits and self._pause_over(seen.trouble_at, seen.troubles):
+            return Adjust(name, why_adjusted(seen.service, target.service))
         if phase is Phase.BACKING_OFF:
             return self._back_off(name, seen)
         if phase in (Phase.CREATED, Phase.DUE):
@@ -136,8 +180,18 @@ class _Look:
         return None
 
     def _leave(self, name: str, seen: Seen) -> ContainerStep | Hold:
+        draining = self.wanted.draining.get(name)
+        if seen.alive and draining is not None and seen.asked_to_stop is None:
+            why, again = why_draining(draining, self.facts, name, self.now)
+            if again is not None:
+                self.later(again)
+            if why:
+                return Hold(name, why)
         if seen.alive:
-            return self._stop(name, seen, "it is not wanted any more", self.wanted.leaving_grace)
+            cause = f"{draining.by} has taken over" if draining else "it is not wanted any more"
+            return self._stop(name, seen, cause, self.wanted.leaving_grace)
+        if seen.leaving and not self._pause_over(seen.trouble_at, seen.troubles):
+            return Hold(name, f"could not be removed: {seen.trouble}")
         return Remove(name, "it is not wanted any more")
 
     def _make(self, name: str, target: Target, seen: Seen | None) -> ContainerStep | Hold | None:
@@ -147,15 +201,24 @@ class _Look:
             return Hold(name, f"could not be made: {seen.trouble}", hopeless=True)
         for join in target.service.networks:
             network = self.wanted.networks.get(join.network)
-            if network is not None and self.facts.networks.get(join.network) != network:
+            if network is not None and not self._stands(network):
                 return self._missing(name, f"network {network.name}", network.key)
         for mount in target.service.mounts:
             volume = self.wanted.volumes.get(mount.source) if mount.type == "volume" else None
-            if volume is not None and volume.name not in self.facts.volumes:
+            if volume is not None and volume.external and volume.name not in self.facts.volumes:
+                return Hold(name, f"volume {volume.name} is external and does not exist", hopeless=True)
+            if volume is not None and (volume.name not in self.facts.volumes or self._under_way(volume.name)):
                 return self._missing(name, f"volume {volume.name}", volume.name)
         if provider := self._provider_missing(target.service):
-            return Hold(name, f"the network of {provider} is not there yet")
+            return Hold(name, f"the network of {provider} is not there yet", on=(provider,))
         return Make(name, "it does not exist")
+
+    def _stands(self, network: Network) -> bool:
+        return self.facts.networks.get(network.key) == network and not self._under_way(network.key)
+
+    def _under_way(self, thing: str) -> bool:
+        """It is being made or mended, or taken away: until that is over it is a fact."""
+        return thing in self.facts.busy_networks
 
     def _missing(self, name: str, what: str, thing: str) -> Hold:
         if trouble := self.facts.troubles.get(thing):
@@ -188,7 +251,7 @@ class _Look:
         end = seen.asked_to_stop + allowed
         if self.now < end:
             self.later(end)
-            return Hold(name, f"{ASKED}has {end - self.now:.1f} s left")
+            return Hold(name, f"{ASKED}has {allowed:g} s for it")
         return Kill(name, f"it did not stop within {allowed:g} s")
 
     def _still_leaning_on(self, name: str, seen: Seen) -> list[str]:
@@ -204,7 +267,16 @@ class _Look:
         )
 
     def _is_leaving(self, name: str) -> bool:
-        return name not in self.wanted.targets or self.phases[name] is Phase.OUTDATED
+        if name in self.wanted.targets:
+            return self.phases[name] is Phase.OUTDATED and not self._turn(name)[0]
+        return True
+
+    def _turn(self, name: str) -> tuple[str, float | None, bool]:
+        """Why a container of something changed is not stopped yet."""
+        target, seen = self.wanted.targets[name], self.facts.containers[name]
+        if target.stopped or self._stale_network(seen.service):
+            return "", None, False  # asked to; or what it stands on goes, and takes all of them along
+        return why_not_stopped_yet(self.wanted, self.facts, name, self.now)
 
     def _back_off(self, name: str, seen: Seen) -> Hold:
         assert seen.run is not None
@@ -218,19 +290,29 @@ class _Look:
             if phase is not Phase.DUE and (hold := self._held_by(name, dependency)):
                 return hold
         if provider := self._provider_missing(target.service):
-            return Hold(name, f"the network of {provider} is not there yet")
+            return Hold(name, f"the network of {provider} is not there yet", on=(provider,))
         return Launch(name, _why_launch(target, seen, phase))
 
     def _held_by(self, name: str, dependency: Dependency) -> Hold | None:
+        if use := self.wanted.uses.get(dependency.service):
+            reason, hopeless = sharing.unmet(use, dependency.condition, self.facts)
+            if reason is None or (hopeless and not dependency.required):
+                return None
+            return Hold(name, f"{dependency.service} {reason}", hopeless, (dependency.service,))
         for other in self.replicas.get(dependency.service, ()):
             reason, hopeless = self._unmet(other, dependency.condition)
             if reason is None or (hopeless and not dependency.required):
                 continue
-            return Hold(name, f"{dependency.service} {reason}", hopeless)
+            return Hold(name, f"{dependency.service} {reason}", hopeless, (dependency.service,))
         return None
 
     def _unmet(self, other: str, condition: str) -> tuple[str | None, bool]:
         """Why the condition does not hold for this container, and whether it ever may without help."""
+        reason, hopeless = self._unmet_by(other, condition)
+        # One that is to replace another gives up or takes over: neither is for ever.
+        return reason, hopeless and not self.wanted.targets[other].replaces
+
+    def _unmet_by(self, other: str, condition: str) -> tuple[str | None, bool]:
         phase = self.phases[other]
         target = self.wanted.targets[other]
         seen = self.facts.containers.get(other)
@@ -256,6 +338,10 @@ class _Look:
             if hold := self._held_by(other, dependency):
                 return f"is not started ({hold.reason})", hold.hopeless
         return "is not started yet", False
+
+
+def _hopeless(decided: object) -> TypeGuard[Hold]:
+    return isinstance(decided, Hold) and decided.hopeless
 
 
 def _unmet_completion(phase: Phase, target: Target, code: int | None) -> tuple[str | None, bool]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from ..stack.model import Network, Volume
+from ..stack.model import Network, Use, Volume
+from ..values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,10 @@ class Stop:
         return f"stop {self.container}: {self.cause}"
 
 
+BY_HEALTH = "it is unhealthy"
+"""How the cause of a stop begins that health asked for, and no person."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kill:
     container: str
@@ -96,8 +100,94 @@ class Remove:
         return f"remove {self.container}: {self.cause}"
 
 
-ContainerStep = Make | Launch | Stop | Kill | Remove
-Groundwork = MakeNetwork | DropNetwork | MakeVolume | DropVolume
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Names and published ports lead to this container from now on; the one that it replaces drains."""
+
+    container: str
+    replaces: str
+    cause: str
+
+    def describe(self) -> str:
+        return f"switch from {self.replaces} to {self.container}: {self.cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class Adjust:
+    """Other limits for a container, whether it runs or not."""
+
+    container: str
+    cause: str
+
+    def describe(self) -> str:
+        return f"adjust {self.container}: {self.cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class GoBack:
+    """Give up a container that was to replace another, which serves on."""
+
+    container: str
+    cause: str
+
+    def describe(self) -> str:
+        return f"give up {self.container}: {self.cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Take a lease on a service of another stack, which starts it if it does not run."""
+
+    use: Use
+    cause: str
+
+    def describe(self) -> str:
+        return f"lease {self.use.service} of stack {self.use.stack}: {self.cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Plug a container of another stack into a network of this one."""
+
+    owner: str
+    service: str
+    container: str
+    network: Network
+    cause: str
+
+    def describe(self) -> str:
+        return f"join {self.container} of stack {self.owner} to network {self.network.name}: {self.cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Pull it out again."""
+
+    owner: str
+    service: str
+    container: str
+    network: Network
+    cause: str
+
+    def describe(self) -> str:
+        return f"part {self.container} of stack {self.owner} from network {self.network.name}: {self.cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Give a lease back: the owner may stop what nobody else wants."""
+
+    owner: str
+    service: str
+    cause: str
+
+    def describe(self) -> str:
+        return f"give back {self.service} of stack {self.owner}: {self.cause}"
+
+
+ContainerStep = Make | Launch | Adjust | Stop | Kill | Remove | TakeOver | GoBack
+SharingStep = Lease | Join | Part | GiveBack
+Groundwork = MakeNetwork | DropNetwork | MakeVolume | DropVolume | SharingStep
 Step = ContainerStep | Groundwork
 
 
@@ -105,12 +195,14 @@ Step = ContainerStep | Groundwork
 class Hold:
     """Why nothing is done for a container although something is wanted of it.
 
-    `hopeless` says that time alone will not change it: a dependency has failed.
+    `hopeless` says that time alone will not change it: a dependency has failed. `on` names the services that have
+    to move first.
     """
 
     container: str
     reason: str
     hopeless: bool = False
+    on: tuple[str, ...] = ()
 
     def describe(self) -> str:
         return f"hold {self.container}: {self.reason}"

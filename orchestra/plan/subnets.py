@@ -44,12 +44,6 @@ def gateway_of(subnet: str) -> str:
     return _dotted(_span(subnet)[0] + 1)
 
 
-def hosts_of(subnet: str) -> Iterator[str]:
-    """Addresses for containers: all but the network's, the gateway's and the broadcast address."""
-    first, last = _span(subnet)
-    return map(_dotted, range(first + 2, last))
-
-
 def overlap(one: str, other: str) -> bool:
     (first, last), (other_first, other_last) = _span(one), _span(other)
     return first <= other_last and other_first <= last

@@ -6,7 +6,7 @@ to the host. A plug is a container's veth into one router.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,12 @@ class Router:
     subnet: str  # "10.213.0.0/24"
     gateway: str  # "10.213.0.1"
     uplink: Uplink | None  # None: internal
+    external: str = ""  # name of the external network, which belongs to no stack
+    resolver: str = ""  # address of our stack's own resolver in there; else it has the gateway's
+
+    @property
+    def nameserver(self) -> str:
+        return self.resolver or self.gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,9 @@ class Plug:
     prefix: int  # 24
     mac: str
     gateway: str | None  # default route through this plug; None: another plug has it
+    ingress: int | None = None  # bits a second into the container at most
+    egress: int | None = None  # and out of it
+    powerful: bool = False  # the container has rights over its own end
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,15 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterator
 
 from orchestra.plan.defaults import PATH
-from orchestra.wire.spec import Mount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import Mount
 
 VERSION = 1
 
@@ -79,6 +81,8 @@ def host_base(directory: str) -> str:
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
+        import shutil
+
         shutil.rmtree(building)  # somebody else was faster
     return base
 

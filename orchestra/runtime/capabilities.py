@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestra.plan.defaults import ALL_CAPABILITIES
-from orchestra.wire.spec import Capabilities
 
 from . import syscalls as s
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import Capabilities
 
 _NUMBERS = {name: number for number, name in enumerate(ALL_CAPABILITIES)}
 _LAST = 63
@@ -21,6 +24,12 @@ def mask(names: Iterable[str]) -> int:
             raise OSError(22, "no such capability", name)
         bits |= 1 << _NUMBERS[name]
     return bits
+
+
+def names_in(bits: int) -> list[str]:
+    """The capabilities of a mask; one that is newer than this list by its number."""
+    known = {number: name for name, number in _NUMBERS.items()}
+    return [known.get(number, f"CAP_{number}") for number in range(_LAST + 1) if bits >> number & 1]
 
 
 def bound(wanted: Capabilities) -> None:

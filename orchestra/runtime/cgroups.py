@@ -12,28 +12,19 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from orchestra.wire.spec import Resources
+from . import blockio, device_filter
+from .failure import StartError
 
-from . import device_filter
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import Resources
 
+_FREEZING = 2.0
 PERIOD = 100_000  # microseconds, as docker: 0.5 cpus are a quota of 50000
-_USED_V1 = ("memory", "cpu", "cpuacct", "pids", "devices", "cpuset")
-
-
-class Stats:
-    """What a container uses now: bytes, processor nanoseconds, processes. None: nobody counts it."""
-
-    __slots__ = ("cpu_ns", "memory", "memory_limit", "oom_kills", "pids", "pids_limit")
-
-    def __init__(self) -> None:
-        self.memory: int | None = None
-        self.memory_limit: int | None = None
-        self.cpu_ns: int | None = None
-        self.pids: int | None = None
-        self.pids_limit: int | None = None
-        self.oom_kills = 0
+_USED_V1 = ("memory", "cpu", "cpuacct", "pids", "devices", "cpuset", "blkio")
+_FOREVER = 1 << 60  # what v1 says for no limit of memory is a little less than 2^63
 
 
 class Driver:
@@ -51,21 +42,41 @@ class Driver:
 
     def create(self, path: str, resources: Resources) -> None:
         """Directories and limits, before any process is inside."""
-        made = self.directories(path)
-        for directory in made:
-            os.makedirs(directory, 0o755, exist_ok=True)
+        # Each hierarchy more is a wait more at each start: disks are counted apart only where they are limited.
+        spared = None if resources.get("blockIO") else self.roots.get("blkio")
+        for directory in self.directories(path):
+            if directory != f"{spared}/{path}":
+                _make(directory)
         self.limit(path, resources)
 
     def limit(self, path: str, resources: Resources) -> None:
+        """Set what `resources` names, also while processes are inside: memory -1 and cpus "" lift a limit, shares 0
+        are the kernel's own. Raises StartError in words for what the kernel refuses.
+
+        Weights are left out where no scheduler knows them: `held` tells what is in force.
+        """
+        try:
+            self._limit(path, resources)
+        except OSError as error:
+            raise StartError("cgroup", error.errno or 0, _refusal(error, resources)) from None
+
+    def _limit(self, path: str, resources: Resources) -> None:
+        raise NotImplementedError
+
+    def held(self, path: str) -> Resources:
+        """The limits that are in force, as the kernel tells them; what it has no file for is not named."""
         raise NotImplementedError
 
     def attach(self, path: str, pid: int) -> None:
-        for directory in self.directories(path):
+        for directory in self._made(path):
             write(f"{directory}/cgroup.procs", str(pid))
+
+    def _made(self, path: str) -> list[str]:
+        return [directory for directory in self.directories(path) if os.path.isdir(directory)]
 
     def open_attach(self, path: str) -> list[int]:
         """Descriptors that a process writes pids to after it gave up its own rights: the opener's count."""
-        return [os.open(f"{d}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for d in self.directories(path)]
+        return [os.open(f"{d}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for d in self._made(path)]
 
     def exists(self, path: str) -> bool:
         return any(os.path.isdir(d) for d in self.directories(path))
@@ -101,18 +112,32 @@ class Driver:
             if not alive:
                 return
 
-    def thaw(self, path: str) -> None:
-        if self.unified:
-            _try_write(f"{self.unified}/{path}/cgroup.freeze", "0")
-
     def freeze(self, path: str) -> None:
-        if self.unified:
-            write(f"{self.unified}/{path}/cgroup.freeze", "1")
+        """Stop everything inside where it is. Returns once the kernel says so, at the latest after `_FREEZING`."""
+        self._set_frozen(path, True)
+        deadline = time.monotonic() + _FREEZING
+        while not self.frozen(path):
+            if time.monotonic() > deadline:
+                self._set_frozen(path, False)
+                raise OSError(errno.EBUSY, "a process that waits for a disk does not stop", path)
+            time.sleep(0.001)
 
-    def populated(self, path: str) -> bool:
-        if self.unified and (events := read(f"{self.unified}/{path}/cgroup.events")):
-            return "populated 1" in events
-        return bool(self.processes(path))
+    def thaw(self, path: str) -> None:
+        self._set_frozen(path, False)
+
+    def _set_frozen(self, path: str, frozen: bool) -> None:
+        if self.unified:
+            write(f"{self.unified}/{path}/cgroup.freeze", "1" if frozen else "0")
+        elif freezer := self.roots.get("freezer"):
+            write(f"{freezer}/{path}/freezer.state", "FROZEN" if frozen else "THAWED")
+        else:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), "cgroup controller freezer")
+
+    def frozen(self, path: str) -> bool:
+        if self.unified:
+            return "frozen 1" in read(f"{self.unified}/{path}/cgroup.events")
+        freezer = self.roots.get("freezer")
+        return bool(freezer) and read(f"{freezer}/{path}/freezer.state").strip() == "FROZEN"
 
     def remove(self, path: str, patience: float = 2.0) -> None:
         """Remove the directories. A process that is just ending keeps them busy: tried until `patience` is over."""
@@ -135,9 +160,6 @@ class Driver:
         """What /sys/fs/cgroup shows inside: folder and its controllers, "" for the unified one; empty: v2 alone."""
         raise NotImplementedError
 
-    def stats(self, path: str) -> Stats:
-        raise NotImplementedError
-
     def oom_kills(self, path: str) -> int:
         raise NotImplementedError
 
@@ -145,28 +167,77 @@ class Driver:
 class V1(Driver):
     """Controllers in hierarchies of their own, with the unified one beside them where it is mounted."""
 
-    def limit(self, path: str, resources: Resources) -> None:
-        memory, cpu, pids = resources.get("memory", {}), resources.get("cpu", {}), resources.get("pids")
-        if "limit" in memory:
-            self._set("memory", path, "memory.limit_in_bytes", memory["limit"])
-            # Not there without swap accounting. After the limit, which it may not be below.
-            _try_write(self._file("memory", path, "memory.memsw.limit_in_bytes"), str(memory.get("swap", -1)))
-        if "reservation" in memory:
-            self._set("memory", path, "memory.soft_limit_in_bytes", memory["reservation"])
-        if "shares" in cpu:
-            self._set("cpu", path, "cpu.shares", cpu["shares"])
-        if "quota" in cpu:
-            self._set("cpu", path, "cpu.cfs_period_us", cpu.get("period", PERIOD))
-            self._set("cpu", path, "cpu.cfs_quota_us", cpu["quota"])
-        if pids:
-            self._set("pids", path, "pids.max", _or_max(pids["limit"]))
-        if "cpuset" in self.roots or "cpus" in cpu:
-            self._file("cpuset", path, "cpuset.cpus")
-            self._cpuset(path, cpu.get("cpus", ""))
+    def create(self, path: str, resources: Resources) -> None:
+        super().create(path, resources)
+        if "cpuset" in self.roots:
+            self._cpuset(path, resources.get("cpu", {}).get("cpus", ""))
         if "devices" in self.roots:
             self._set("devices", path, "devices.deny", "a")
             for rule in device_filter.RULES:
                 self._set("devices", path, "devices.allow", rule)
+
+    def _limit(self, path: str, resources: Resources) -> None:
+        memory, cpu, pids = resources.get("memory", {}), resources.get("cpu", {}), resources.get("pids")
+        if "limit" in memory:
+            self._limit_memory(path, memory["limit"], memory.get("swap", -1))
+        if "reservation" in memory:
+            self._set("memory", path, "memory.soft_limit_in_bytes", memory["reservation"])
+        if "shares" in cpu:
+            self._set("cpu", path, "cpu.shares", cpu["shares"] or 1024)
+        if "quota" in cpu:
+            # Without a quota in between: the kernel compares each of the two with what it has of the other.
+            self._set("cpu", path, "cpu.cfs_quota_us", -1)
+            self._set("cpu", path, "cpu.cfs_period_us", cpu.get("period", PERIOD))
+            self._set("cpu", path, "cpu.cfs_quota_us", cpu["quota"])
+        if pids:
+            self._set("pids", path, "pids.max", _or_max(pids["limit"]))
+        if "cpus" in cpu:
+            above = self._file("cpuset", os.path.dirname(path), "cpuset.cpus")
+            self._cpuset(path, cpu["cpus"] or read(above).strip())
+        asked = resources.get("blockIO", {})
+        for file, line in blockio.rates_v1(asked):
+            self._set("blkio", path, file, line)
+        if weight := self._weight_file(path):
+            for file, line in blockio.weights(asked, weight):
+                self._set("blkio", path, file, line)
+
+    def _limit_memory(self, path: str, limit: int, swap: int) -> None:
+        # The kernel takes no limit above that of memory and swap together: raise that one first, lower it last.
+        together = self._file("memory", path, "memory.memsw.limit_in_bytes")  # not there without swap accounting
+        now = number(read(together))
+        if now is not None and (swap < 0 or swap > now):
+            write(together, str(swap))
+            now = None
+        self._set("memory", path, "memory.limit_in_bytes", limit)
+        if now is not None:
+            write(together, str(swap))
+
+    def _weight_file(self, path: str) -> str | None:
+        mount = self.roots.get("blkio")
+        return next((f for f in blockio.WEIGHTS_V1 if mount and os.path.exists(f"{mount}/{path}/{f}")), None)
+
+    def held(self, path: str) -> Resources:
+        found: dict[str, dict[str, int | str | list[str]]] = {"memory": {}, "cpu": {}, "pids": {}, "blockIO": {}}
+        for part, key, controller, file in (
+            ("memory", "limit", "memory", "memory.limit_in_bytes"),
+            ("memory", "swap", "memory", "memory.memsw.limit_in_bytes"),
+            ("memory", "reservation", "memory", "memory.soft_limit_in_bytes"),
+            ("cpu", "shares", "cpu", "cpu.shares"),
+            ("cpu", "quota", "cpu", "cpu.cfs_quota_us"),
+            ("cpu", "period", "cpu", "cpu.cfs_period_us"),
+            ("pids", "limit", "pids", "pids.max"),
+        ):
+            if text := self._read(controller, path, file).strip():
+                value = number(text)
+                found[part][key] = -1 if value is None or (part == "memory" and value > _FOREVER) else value
+        if cpus := self._read("cpuset", path, "cpuset.cpus").strip():
+            found["cpu"]["cpus"] = cpus
+        if weight := self._weight_file(path):
+            found["blockIO"]["weight"] = number(self._read("blkio", path, weight)) or 0
+        for key, file in blockio.FILES_V1.items():
+            if os.path.exists(f"{self.roots.get('blkio')}/{path}/{file}"):
+                found["blockIO"][key] = self._read("blkio", path, file).splitlines()
+        return found  # type: ignore[return-value]
 
     def _cpuset(self, path: str, cpus: str) -> None:
         # A new cpuset is empty and takes no process before it has cpus and memory nodes: take the parent's.
@@ -199,23 +270,6 @@ class V1(Driver):
     def _set(self, controller: str, path: str, name: str, value: int | str) -> None:
         write(self._file(controller, path, name), str(value))
 
-    def _get(self, controller: str, path: str, name: str) -> int | None:
-        mount = self.roots.get(controller)
-        return number(read(f"{mount}/{path}/{name}")) if mount else None
-
-    def stats(self, path: str) -> Stats:
-        found = Stats()
-        found.memory = self._get("memory", path, "memory.usage_in_bytes")
-        idle = keyed(self._read("memory", path, "memory.stat")).get("total_inactive_file", 0)
-        found.memory = None if found.memory is None else max(0, found.memory - idle)
-        limit = self._get("memory", path, "memory.limit_in_bytes")
-        found.memory_limit = limit if limit is not None and limit < 1 << 60 else None
-        found.cpu_ns = self._get("cpuacct", path, "cpuacct.usage")
-        found.pids = self._get("pids", path, "pids.current")
-        found.pids_limit = self._get("pids", path, "pids.max")
-        found.oom_kills = self.oom_kills(path)
-        return found
-
     def _read(self, controller: str, path: str, name: str) -> str:
         mount = self.roots.get(controller)
         return read(f"{mount}/{path}/{name}") if mount else ""
@@ -244,30 +298,58 @@ class V2(Driver):
         self.limit(path, resources)
         device_filter.attach(f"{self.root}/{path}")
 
-    def limit(self, path: str, resources: Resources) -> None:
+    def _limit(self, path: str, resources: Resources) -> None:
         here = f"{self.root}/{path}"
+        self._make_room(here, resources.get("memory", {}).get("limit", -1))
         for name, value in limits_v2(resources):
             write(f"{here}/{name}", value)
         swap = swap_v2(resources)
-        if swap is not None:
-            _try_write(f"{here}/memory.swap.max", swap)  # not there on a kernel without swap
+        if swap is not None and os.path.exists(f"{here}/memory.swap.max"):  # not there on a kernel without swap
+            write(f"{here}/memory.swap.max", swap)
+        for file in blockio.WEIGHTS_V2:
+            if os.path.exists(f"{here}/{file}"):
+                for name, line in blockio.weights(resources.get("blockIO", {}), file):
+                    write(f"{here}/{name}", line)
+
+    def _make_room(self, here: str, limit: int) -> None:
+        """A limit below what is in use makes v2 kill where v1 refuses: take back what can be, then refuse as well."""
+        used = number(read(f"{here}/memory.current")) or 0
+        if limit <= 0 or used <= limit:
+            return
+        _try_write(f"{here}/memory.reclaim", str(used - limit))  # since Linux 5.19
+        if (number(read(f"{here}/memory.current")) or 0) > limit:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), f"{here}/memory.max")
+
+    def held(self, path: str) -> Resources:
+        here = f"{self.root}/{path}"
+        found: dict[str, dict[str, int | str | list[str]]] = {"memory": {}, "cpu": {}, "pids": {}, "blockIO": {}}
+        for part, key, file in (
+            ("memory", "limit", "memory.max"),
+            ("memory", "reservation", "memory.low"),
+            ("memory", "swap", "memory.swap.max"),
+            ("pids", "limit", "pids.max"),
+        ):
+            if text := read(f"{here}/{file}").strip():
+                found[part][key] = -1 if text == "max" else int(text)
+        both = found["memory"]
+        if isinstance(both.get("swap"), int) and both["swap"] != -1 and both["limit"] != -1:
+            both["swap"] = int(str(both["swap"])) + int(str(both["limit"]))  # together, as OCI counts
+        if weight := number(read(f"{here}/cpu.weight")):
+            found["cpu"]["shares"] = shares_of_weight(weight)
+        if quota := read(f"{here}/cpu.max").split():
+            found["cpu"].update(quota=-1 if quota[0] == "max" else int(quota[0]), period=int(quota[1]))
+        if cpus := read(f"{here}/cpuset.cpus.effective").strip():
+            found["cpu"]["cpus"] = read(f"{here}/cpuset.cpus").strip() or cpus
+        for file in blockio.WEIGHTS_V2:
+            if text := read(f"{here}/{file}"):
+                found["blockIO"]["weight"] = int(text.split()[1])
+        if os.path.exists(f"{here}/io.max"):
+            lines = read(f"{here}/io.max").splitlines()
+            found["blockIO"].update(dict.fromkeys(blockio.FILES_V1, lines))
+        return found  # type: ignore[return-value]
 
     def shown(self) -> dict[str, str]:
         return {}
-
-    def stats(self, path: str) -> Stats:
-        here = f"{self.root}/{path}"
-        found = Stats()
-        used = number(read(f"{here}/memory.current"))
-        idle = keyed(read(f"{here}/memory.stat")).get("inactive_file", 0)
-        found.memory = None if used is None else max(0, used - idle)
-        found.memory_limit = number(read(f"{here}/memory.max"))
-        usage = keyed(read(f"{here}/cpu.stat")).get("usage_usec")
-        found.cpu_ns = None if usage is None else usage * 1000
-        found.pids = number(read(f"{here}/pids.current"))
-        found.pids_limit = number(read(f"{here}/pids.max"))
-        found.oom_kills = self.oom_kills(path)
-        return found
 
     def oom_kills(self, path: str) -> int:
         return keyed(read(f"{self.root}/{path}/memory.events")).get("oom_kill", 0)
@@ -277,17 +359,18 @@ def limits_v2(resources: Resources) -> Iterable[tuple[str, str]]:
     """File and value for each limit, in the order in which the kernel takes them."""
     memory, cpu, pids = resources.get("memory", {}), resources.get("cpu", {}), resources.get("pids")
     if "reservation" in memory:
-        yield "memory.low", str(memory["reservation"])
+        yield "memory.low", str(max(0, memory["reservation"]))
     if "limit" in memory:
         yield "memory.max", _or_max(memory["limit"])
     if "shares" in cpu:
-        yield "cpu.weight", str(weight_of_shares(cpu["shares"]))
+        yield "cpu.weight", str(weight_of_shares(cpu["shares"]) if cpu["shares"] else 100)
     if "quota" in cpu:
         yield "cpu.max", f"{_or_max(cpu['quota'])} {cpu.get('period', PERIOD)}"
     if "cpus" in cpu:
         yield "cpuset.cpus", cpu["cpus"]
     if pids:
         yield "pids.max", _or_max(pids["limit"])
+    yield from blockio.rates_v2(resources.get("blockIO", {}))
 
 
 def swap_v2(resources: Resources) -> str | None:
@@ -301,6 +384,45 @@ def swap_v2(resources: Resources) -> str | None:
 def weight_of_shares(shares: int) -> int:
     """[2, 262144] to [1, 10000], as the OCI runtimes do (crun.1, cgroup v2)."""
     return 1 + (min(max(shares, 2), 262144) - 2) * 9999 // 262142
+
+
+def shares_of_weight(weight: int) -> int:
+    """The least shares of which that is the weight."""
+    return 2 + -(-(weight - 1) * 262142 // 9999)
+
+
+def some_disk_weighs() -> bool:
+    """Whether any disk has a scheduler that knows weights: bfq alone does (bfq-iosched.rst), or io.cost (v2)."""
+    with contextlib.suppress(OSError):
+        for disk in os.listdir("/sys/block"):
+            if "[bfq]" in read(f"/sys/block/{disk}/queue/scheduler"):
+                return True
+    return "enable=1" in read("/sys/fs/cgroup/io.cost.qos")
+
+
+def lacking(asked: Resources, held: Resources) -> list[str]:
+    """What was asked for and the kernel has no word for: "memory.swap", "blockIO.weight"."""
+    wanted: Mapping[str, Mapping[str, object]] = asked  # type: ignore[assignment]
+    known: Mapping[str, Mapping[str, object]] = held  # type: ignore[assignment]
+    return [f"{part}.{key}" for part, its in wanted.items() for key in its if key not in known.get(part, {})]
+
+
+def _refusal(error: OSError, resources: Resources) -> str:
+    """Why a limit cannot be set, in words of what was asked for."""
+    file = os.path.basename(str(error.filename))
+    memory, cpus = resources.get("memory", {}).get("limit"), resources.get("cpu", {}).get("cpus")
+    if error.errno == errno.ENOTSUP:
+        return f"this machine has no {error.filename}"
+    if error.errno == errno.ENOENT:
+        return f"the kernel has no {file}"
+    if error.errno == errno.EBUSY and file.startswith("memory."):
+        return f"memory cannot be limited to {memory} bytes: more is in use"
+    if file == "cpuset.cpus":
+        here = read("/sys/devices/system/cpu/online").strip()
+        return f"cpuset {cpus} cannot be set: this machine has processors {here}"
+    if error.errno == errno.ENODEV:
+        return "blkio_config names a device that is no whole disk (a partition has no limit of its own)"
+    return f"{file} cannot be set: {os.strerror(error.errno or 0)}"
 
 
 def driver() -> Driver:
@@ -337,6 +459,15 @@ def detect(mountinfo: str) -> Driver:
     return V1(roots, unified)
 
 
+def _make(directory: str) -> None:
+    try:
+        os.mkdir(directory, 0o755)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:  # the first container of its stack
+        os.makedirs(directory, 0o755, exist_ok=True)
+
+
 def write(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -355,10 +486,18 @@ def _try_write(path: str, text: str) -> None:
 def read(path: str) -> str:
     """The text, or "" where there is no such file."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    parts = []
+    try:
+        while part := os.read(fd, 65536):
+            parts.append(part)
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    return b"".join(parts).decode("ascii", "replace")
 
 
 def number(text: str) -> int | None:

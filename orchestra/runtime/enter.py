@@ -25,6 +25,8 @@ from .mounts import Control, attach, ensure, fresh, resolve
 from .prepared import Prepared
 
 BORN, FAILED, INIT_FAILED = b"P", b"E", b"I"
+FILES_GROW = 1 << 18
+"""Bytes by which /etc/hosts and the like may grow."""
 _TIOCSPTLCK, _TIOCSCTTY = 0x40045431, 0x540E
 
 
@@ -88,13 +90,13 @@ def _pid_one(prepared: Prepared, streams: Streams) -> None:
     pipe = streams.report
     try:
         service.forget_the_past()
-        _build_root(prepared)
+        build_root(prepared)
         _set_up_kernel(prepared)
         console = _terminal(prepared, streams) if prepared.spec["process"]["terminal"] else -1
         if os.read(streams.go, 1) != b"g":
             os._exit(1)  # the starter is gone or gave up
         _show_cgroups(prepared)
-        _leave_host(prepared)
+        leave_host(prepared)
         if console >= 0:
             take_terminal(console)
         else:
@@ -110,45 +112,53 @@ def _pid_one(prepared: Prepared, streams: Streams) -> None:
     os._exit(1)
 
 
-def _build_root(prepared: Prepared) -> None:
+def build_root(prepared: Prepared) -> None:
     with step("mount", "the root"):
         # Private, not slave: a slave would show what the host mounts later.
         s.mount("", "/", "", s.MS_REC | s.MS_PRIVATE)
         slash = os.open("/", os.O_PATH | os.O_CLOEXEC)
         s.move_mount(prepared.root, slash, "/")
         os.close(slash)
+    store = _store(prepared)
+    _give_files(prepared, store, writable=True)
     for mount in prepared.mounts:
         if not isinstance(mount, Control):
             mount.perform(prepared.root)
-    _give_files(prepared)
+    _give_files(prepared, store, writable=False)
+    os.close(store)
     linux = prepared.spec["linux"]
     masks.make_readonly(prepared.root, linux["readonlyPaths"])
     masks.hide(prepared.root, linux["maskedPaths"])
 
 
-def _give_files(prepared: Prepared) -> None:
-    """Secrets and configs: files of one private tmpfs, bound to where they are wanted."""
-    if not prepared.files:
-        return
+def _store(prepared: Prepared) -> int:
+    """A private tmpfs for the files that are given; as large as they are, with room to grow."""
+    size = FILES_GROW + sum(len(content) + 4096 for _, content in prepared.files)
     with step("files"):
         # It stands in the old root meanwhile, and goes with it: only attached mounts can be cloned before 6.15.
-        tmpfs = fresh("tmpfs", {"mode": "0700", "size": "64m"}, 0)
+        tmpfs = fresh("tmpfs", {"mode": "0700", "size": str(size)}, 0)
         place = os.open("/dev", os.O_PATH | os.O_CLOEXEC)
         s.move_mount(tmpfs, place, "/dev")
         os.close(place)
+    return tmpfs
+
+
+def _give_files(prepared: Prepared, store: int, writable: bool) -> None:
+    """Secrets, configs and the container's own files, bound to where they are wanted."""
     for number, (given, content) in enumerate(prepared.files):
+        if given.get("writable", False) != writable:
+            continue
         with step("files", given["destination"]):
             name = str(number)
-            fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=tmpfs)
+            fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=store)
             os.write(fd, content)
             os.fchown(fd, given["uid"], given["gid"])
             os.fchmod(fd, given["mode"])
             os.close(fd)
-            tree = s.open_tree(tmpfs, name, s.OPEN_TREE_CLONE)
-            protected = s.MOUNT_ATTR_RDONLY | s.MOUNT_ATTR_NOSUID | s.MOUNT_ATTR_NODEV | s.MOUNT_ATTR_NOEXEC
-            s.mount_setattr(tree, protected)
+            tree = s.open_tree(store, name, s.OPEN_TREE_CLONE)
+            protected = s.MOUNT_ATTR_NOSUID | s.MOUNT_ATTR_NODEV | s.MOUNT_ATTR_NOEXEC
+            s.mount_setattr(tree, protected if writable else protected | s.MOUNT_ATTR_RDONLY)
             attach(tree, prepared.root, given["destination"], False)
-    os.close(tmpfs)
 
 
 def _set_up_kernel(prepared: Prepared) -> None:
@@ -199,7 +209,7 @@ def _show_cgroups(prepared: Prepared) -> None:
             mount.perform(prepared.root)
 
 
-def _leave_host(prepared: Prepared) -> None:
+def leave_host(prepared: Prepared) -> None:
     spec = prepared.spec
     cwd = spec["process"]["cwd"]
     with step("cwd", f"cannot make the working directory {cwd}"):

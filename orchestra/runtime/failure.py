@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class StartError(Exception):
@@ -33,13 +31,21 @@ class StartError(Exception):
         return cls(step, int(errno), what, int(code))
 
 
-@contextmanager
-def step(name: str, about: str = "") -> Iterator[None]:
-    """Whatever the kernel refuses in here becomes a StartError of this step."""
-    try:
-        yield
-    except OSError as error:
-        raise StartError(name, error.errno or 0, sentence(error, about)) from error
+class step:
+    """A context in which whatever the kernel refuses becomes a StartError of this step."""
+
+    __slots__ = ("about", "name")
+
+    def __init__(self, name: str, about: str = "") -> None:
+        self.name = name
+        self.about = about
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            raise StartError(self.name, error.errno or 0, sentence(error, self.about)) from error
 
 
 def sentence(error: OSError, about: str = "") -> str:

@@ -10,10 +10,12 @@ import os
 import stat
 from collections.abc import Iterator
 
-from orchestra.wire.spec import User
-
 from . import syscalls as s
 from .failure import StartError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import User
 
 LONGEST_FILE = 1 << 20
 _HIGHEST_ID = (1 << 32) - 2  # the last one means "none" to the kernel

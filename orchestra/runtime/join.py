@@ -13,11 +13,13 @@ import os
 import signal
 import socket
 
-from orchestra.wire.spec import Process
-
 from . import cgroups, enter, prepared, service, start
 from . import syscalls as s
 from .failure import StartError, step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import Process
 
 _NAMESPACES = {
     "user": s.CLONE_NEWUSER,
@@ -27,6 +29,7 @@ _NAMESPACES = {
     "ipc": s.CLONE_NEWIPC,
     "net": s.CLONE_NEWNET,
     "cgroup": s.CLONE_NEWCGROUP,
+    "time": s.CLONE_NEWTIME,
 }
 
 

@@ -12,11 +12,13 @@ import os
 import posixpath
 import stat
 
-from orchestra.wire.spec import Mount
-
 from . import syscalls as s
 from .failure import StartError, step
 from .options import Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import Mount
 
 SYMLINKS_STAY_INSIDE = s.RESOLVE_IN_ROOT | s.RESOLVE_NO_MAGICLINKS
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
@@ -56,9 +58,9 @@ class Bind:
 
     def prepare(self, outside: Outside) -> None:
         with step("mount", self.describe()):
-            if "mkdir" in self.options.words:
+            if "mkdir" in self.options.words and not os.path.exists(self.source):
                 os.makedirs(self.source, 0o755, exist_ok=True)
-            source = s.openat2(s.AT_FDCWD, self.source, os.O_PATH, s.RESOLVE_NO_MAGICLINKS)
+            source = self._open()
             try:
                 self.directory = stat.S_ISDIR(os.fstat(source).st_mode)
                 deep = "rbind" in self.options.words and self.directory
@@ -70,6 +72,22 @@ class Bind:
             s.mount_setattr(self.tree, attributes, propagation=s.MS_PRIVATE, deep=deep)
             if outside.userns >= 0 and "idmap" in self.options.words:
                 self._idmap(outside.userns, deep)
+
+    def _open(self) -> int:
+        source = s.openat2(s.AT_FDCWD, self.source, os.O_PATH, s.RESOLVE_NO_MAGICLINKS)
+        part = self.options.settings.get("beneath")
+        if part is None:
+            return source
+        try:
+            # A container that writes to the volume may have put a link there (CVE-2017-1002101).
+            return s.openat2(source, part, os.O_PATH, s.RESOLVE_BENEATH | s.RESOLVE_NO_MAGICLINKS)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            what = f"cannot mount {part} of {self.source}: it leads out of there"
+            raise StartError("mount", errno.EXDEV, what) from error
+        finally:
+            os.close(source)
 
     def _idmap(self, userns: int, deep: bool) -> None:
         try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import os
 import stat
-
-from orchestra.wire.spec import GivenFile, Namespace, Spec
+from binascii import a2b_base64
 
 from . import cgroups, init, seccomp, sysctls
 from . import syscalls as s
@@ -16,6 +14,10 @@ from .layers import overlay
 from .mounts import AnyMount, Bind, Outside, read_mount
 from .sandbox import raise_loopback
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import GivenFile, Namespace, Spec
+
 _KINDS = {
     "mount": s.CLONE_NEWNS,
     "pid": s.CLONE_NEWPID,
@@ -23,6 +25,7 @@ _KINDS = {
     "uts": s.CLONE_NEWUTS,
     "user": s.CLONE_NEWUSER,
     "cgroup": s.CLONE_NEWCGROUP,
+    "time": s.CLONE_NEWTIME,
 }
 LARGEST_FILE = 1 << 20
 _NS_GET_USERNS = 0xB701
@@ -44,7 +47,7 @@ class Prepared:
         self.mounts = self._mounts()
         for mount in self.mounts:
             mount.prepare(outside)
-        self.root = overlay(spec["orchestra"], outside)
+        self.root = overlay(spec["orchestra"], outside, gains=not spec["process"]["noNewPrivileges"])
         self.files = [(given, _content(given)) for given in spec["orchestra"]["files"]]
         self.filters = read_filters(spec["orchestra"]["seccomp"])
         self.init = init.program() if spec["orchestra"]["init"] else -1
@@ -55,7 +58,8 @@ class Prepared:
             if kind == "network":
                 self.network = _enter_network(path, self.userns)
             elif not path:
-                self.unshare |= _KINDS[kind]
+                if kind != "time" or os.path.exists("/proc/self/ns/time"):  # a kernel may be built without
+                    self.unshare |= _KINDS[kind]
             elif kind == "user":
                 self.userns = _open(path)
                 mapping = self.spec["linux"]["uidMappings"][0]
@@ -100,7 +104,7 @@ def _enter_network(path: str, userns: int) -> str:
 
 def _content(given: GivenFile) -> bytes:
     if "content" in given:
-        return base64.b64decode(given["content"])
+        return a2b_base64(given["content"])
     path = given.get("source", "")
     with step("files", path):
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -4,6 +4,7 @@ mounted to the service's own program. They are the same for pid 1, exec and heal
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal's enumerations are a tenth of what pid 1 does
 import ctypes
 import errno
 import fcntl
@@ -13,14 +14,17 @@ import signal
 import stat
 from collections.abc import Sequence
 
-from orchestra.wire.spec import Process
-
 from . import capabilities, identity
 from . import syscalls as s
 from .failure import StartError, sentence, step
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import Process
+
 READY = b"X"
 REPORT = 3  # where the report pipe stands once all else is closed
+_SIGNALS = tuple(sorted(_signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -28,9 +32,8 @@ def forget_the_past() -> None:
     """Own session, every signal as at birth (Python ignores SIGPIPE and SIGXFSZ, and children inherit that),
     no keyring of the caller's."""
     os.setsid()
-    for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(number, signal.SIG_DFL)
+    for number in _SIGNALS:
+        _signal.signal(number, _signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         s.join_session_keyring()

@@ -11,18 +11,30 @@ import signal
 import socket
 import struct
 
-from orchestra.wire.spec import Process, Spec
-
-from . import cgroups, enter, service, sysctls
+from . import cgroups, enter, service, syscalls, sysctls
 from .failure import StartError, sentence, step
 from .prepared import Prepared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestra.wire.spec import Process, Spec
 
 
 def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket.socket | int | None = None) -> int:
     """The host's pid of the container's pid 1, once the service's program runs.
 
-    Raises StartError when it does not come to that; then nothing is left of the attempt.
+    Raises StartError when it does not come to that; then nothing is left of the attempt. Either way this process is
+    in its own network namespace again, with more open than before.
     """
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _start(spec, stdin, stdout, stderr, descriptor(terminal_out))
+    finally:
+        syscalls.setns(home, syscalls.CLONE_NEWNET)
+        os.close(home)
+
+
+def _start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: int) -> int:
     gc.disable()
     os.umask(0o022)  # folders made for the container are for all of its users, whatever the keeper's umask
     path = spec["linux"]["cgroupsPath"]
@@ -39,7 +51,7 @@ def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket
         with step("sysctl"):
             sysctls.write(spec["linux"]["sysctl"], prepared.network, prepared.base, prepared.size)
         with step("start"):
-            return _Start(prepared, driver, path).run(stdin, stdout, stderr, descriptor(terminal_out))
+            return _Start(prepared, driver, path).run(stdin, stdout, stderr, terminal_out)
     except BaseException:
         with contextlib.suppress(OSError):
             driver.kill(path)
@@ -129,9 +141,14 @@ def set_oom_score(pid: int | str, process: Process) -> None:
     with step("oom_score_adj"):
         try:
             cgroups.write(f"/proc/{pid}/oom_score_adj", str(score))
-        except PermissionError:
+        except PermissionError as error:
             if score:  # 0 asks for nothing: what the keeper was given, it cannot take back without SYS_RESOURCE
-                raise
+                least = cgroups.read(f"/proc/{pid}/oom_score_adj").strip()
+                what = (
+                    f"oom_score_adj {score} cannot be set: less than {least} takes CAP_SYS_RESOURCE, "
+                    "which orchestra was not given here"
+                )
+                raise StartError("oom_score_adj", errno.EACCES, what) from error
 
 
 def _infinite(value: int) -> int:

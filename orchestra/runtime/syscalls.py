@@ -8,13 +8,12 @@ itself is linked with, which glibc and musl both have.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
+import signal
 import struct
 
 X86_64 = os.uname().machine in ("x86_64", "amd64")
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 MNT_DETACH = 2
 
@@ -22,9 +21,11 @@ MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2
 MOUNT_ATTR_IDMAP = 0x100000
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
-CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWTIME = 0x10000000, 0x20000000, 0x40000000, 0x80
 
-AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100
+CLONE_VM = 0x100
+
+AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 4, 0x40
 FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
@@ -33,7 +34,6 @@ RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 2
 PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 4, 8, 24, 36
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 38, 47
 PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
-CLOSE_RANGE_CLOEXEC = 4
 TIOCGPTPEER = 0x5441
 
 (
@@ -58,13 +58,16 @@ _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
-_long = ctypes.c_long
+# Each argument goes as wide as a pointer, be it one or a number: ctypes would cut a bare int to 32 bits.
+_libc.syscall.argtypes = (ctypes.c_long, *[ctypes.c_void_p] * 6)
+_UNUSED = (0,) * 6
+_SLEEPERS_STACK = 16 * 1024
+_stacks: dict[int, ctypes.Array[ctypes.c_char]] = {}
+"""What sleepers stand on: freed with the process that made them, which is short-lived."""
 
 
 def _call(number: int, *args: int | bytes | None, about: str = "") -> int:
-    # Each int goes as a C long: ctypes would pass a bare one as int and cut an address in two.
-    ready = [_long(a) if isinstance(a, int) else a for a in args]
-    result: int = _libc.syscall(_long(number), *ready)
+    result: int = _libc.syscall(number, *args, *_UNUSED[len(args) :])
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), about)
@@ -91,6 +94,21 @@ def unshare(flags: int) -> None:
 def setns(fd: int, kinds: int, about: str = "") -> None:
     """`fd` is a namespace, or a pidfd: then `kinds` may name several (Linux 5.8)."""
     _call(_SETNS, fd, kinds, about=about or f"namespaces {kinds:#x}")
+
+
+def sleeper(kinds: int, seconds: int) -> int:
+    """The pid of a child in new namespaces that does nothing but sleep(3), on a stack of its own in our memory, until
+    it is killed or the time is over (which also ends one whose parent was killed)."""
+    stack = ctypes.create_string_buffer(_SLEEPERS_STACK)
+    top = (ctypes.addressof(stack) + _SLEEPERS_STACK) & ~15  # stacks grow downwards, 16 bytes at a time
+    _libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+    sleep = ctypes.cast(_libc.sleep, ctypes.c_void_p)
+    pid: int = _libc.clone(sleep, top, CLONE_VM | kinds | signal.SIGCHLD, seconds)
+    if pid < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), f"namespaces {kinds:#x}")
+    _stacks[pid] = stack
+    return pid
 
 
 def open_tree(directory: int, path: str, flags: int) -> int:
@@ -187,18 +205,3 @@ def _strings(values: list[str]) -> ctypes.Array[ctypes.c_char_p]:
 
 def bpf(command: int, attributes: bytes) -> int:
     return _call(_BPF, command, attributes, len(attributes), about="bpf")
-
-
-def pidfd_exit_status(pidfd: int) -> int | None:
-    """Wait status of a process that has been reaped, by whomever; None while it is not, or on Linux before 6.15.
-
-    PIDFD_GET_INFO with PIDFD_INFO_EXIT (linux/pidfd.h).
-    """
-    info = bytearray(64)
-    struct.pack_into("=Q", info, 0, 1 << 3)
-    try:
-        fcntl.ioctl(pidfd, 0xC0000000 | 64 << 16 | 0xFF << 8 | 11, info)
-    except OSError:
-        return None
-    answered: int = struct.unpack_from("=Q", info, 0)[0]
-    return int(struct.unpack_from("=i", info, 60)[0]) if answered & 1 << 3 else None

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import field
 
 from orchestra.errors import OrchestraError
-from orchestra.stack.interpolate import interpolate
+from orchestra.stack.interpolate import Asked, interpolate, names
 from orchestra.stack.merge import merge
 from orchestra.stack.nodes import Node, empty
 from orchestra.stack.problems import Mark, Path, Problem, Problems, refuse
 from orchestra.stack.read import read
+from orchestra.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class Assembly:
     read_text: Callable[[str], str]
     spell: Callable[[str], str]  # a path as messages show it
     problems: list[Problem]  # what is wrong so far, and does not keep the rest from being read
-    trail: tuple[str, ...] = ()  # files on the way to this one, by include
+    trail: tuple[str, ...] = ()  # files that include each other and then this one, as messages show them
+    asked: dict[str, Asked] = field(default_factory=dict)  # variables that the texts speak of
+    included: list[Node] = field(default_factory=list)  # every entry of an `include` so far, for all of them
 
 
 def documents(sources: list[Source], problems: list[Problem]) -> list[Node]:
@@ -81,6 +84,7 @@ def filled(found: list[Node], assembly: Assembly) -> list[Node]:
     """Documents with their variables filled in; every bad template is told of."""
     trees = []
     for node in found:
+        assembly.asked.update(names(node))
         tree, wrong = interpolate(node, assembly.variables, assembly.unset)
         trees.append(tree)
         assembly.problems.extend(wrong)

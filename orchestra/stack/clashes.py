@@ -5,20 +5,38 @@ Better said before anything has started than by the second service, when the fir
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from orchestra.stack import networking
 from orchestra.stack.problems import Path
+from orchestra.stack.scaling import MOST_CONTAINERS
 from orchestra.stack.scope import Scope
+
+LONGEST_NAME = 200
+"""Characters of a container's name. Files of it are called after it, with endings (NAME_MAX of Linux is 255)."""
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+"""As long as the kernel takes (sethostname(2)); a line of /etc/hosts is made of it."""
 
 
 def check(model: dict[str, Any], scope: Scope) -> None:
     """Reports each clash at the later of the two."""
     services: dict[str, dict[str, Any]] = model["services"]
+    _how_many(services, scope)
     _container_names(services, scope)
+    _names(model, scope)
     _host_ports(services, scope)
     for network, entry in model.get("networks", {}).items():
         _addresses(network, entry, services, scope)
+
+
+def _how_many(services: dict[str, dict[str, Any]], scope: Scope) -> None:
+    asked = sum(replicas(service) for service in services.values())
+    if asked > MOST_CONTAINERS:
+        largest = max(services, key=lambda name: replicas(services[name]))
+        what = f"{asked} containers are asked for, a stack has {MOST_CONTAINERS} at most"
+        scope.report.key_problem(("services", largest), what)
 
 
 def replicas(service: dict[str, Any]) -> int:
@@ -40,6 +58,18 @@ def _container_names(services: dict[str, dict[str, Any]], scope: Scope) -> None:
         if fixed in owners:
             scope.report.problem(path, f"{fixed!r} is the name of {owners[fixed]} already")
         owners[fixed] = name
+
+
+def _names(model: dict[str, Any], scope: Scope) -> None:
+    for name, service in model["services"].items():
+        container = service.get("container_name") or f"{model['name']}-{name}-{replicas(service)}"
+        if len(container) > LONGEST_NAME:
+            what = f"its container would have a name of {len(container)} characters (expected {LONGEST_NAME} at most)"
+            scope.report.key_problem(("services", name), what)
+        hostname = service.get("hostname")
+        if hostname and not _HOSTNAME.fullmatch(hostname):
+            what = f"{hostname!r} is not a hostname (expected at most 64 letters, digits, . _ and -)"
+            scope.report.problem(("services", name, "hostname"), what)
 
 
 def _host_ports(services: dict[str, dict[str, Any]], scope: Scope) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from orchestra.stack import depends, grants, health, limits, mounts, networking, ports, process
+from orchestra.stack import blkio, depends, grants, health, limits, mounts, networking, ports, process, uses
 from orchestra.stack.problems import Path, did_you_mean
 from orchestra.stack.scalars import spelled
 from orchestra.stack.scope import Scope, is_scalar, unique
@@ -77,11 +77,14 @@ def _root(value: Any, path: Path, scope: Scope) -> str:
 
 SERVICE: dict[str, Canon] = {
     "attach": _tristate,
+    "blkio_config": blkio.canonical,
     "build": _build,
     "cap_add": _unique,
     "cap_drop": _unique,
     "configs": _configs,
     "container_name": _text,
+    "cpu_period": _whole,
+    "cpu_quota": _whole,
     "cpu_shares": _whole,
     "cpus": _number,
     "cpuset": _text,
@@ -128,10 +131,12 @@ SERVICE: dict[str, Canon] = {
     "working_dir": _text,
 }
 # Read together with other keys, or kept even when empty.
-SPECIAL = frozenset(("command", "entrypoint", "environment", "env_file", "networks", "depends_on", "extends"))
+SPECIAL = frozenset(("command", "entrypoint", "environment", "env_file", "networks", "depends_on", "extends", "uses"))
 
 
 def canonical_service(name: str, given: dict[str, Any], scope: Scope) -> dict[str, Any]:
+    if given.get("uses"):
+        return uses.canonical(name, given, scope)
     path: Path = ("services", name)
     found: dict[str, Any] = {
         "command": process.command(given.get("command"), (*path, "command"), scope),
@@ -185,6 +190,12 @@ def active_services(services: dict[str, Any], profiles: Iterable[str], named: It
     }
 
 
+def every_profile(merged: dict[str, Any]) -> set[str]:
+    """Those that any service has, switched on or not."""
+    services = merged.get("services")
+    return {name for each in services.values() for name in _profiles(each)} if isinstance(services, dict) else set()
+
+
 def _profiles(service: Any) -> list[str]:
     given = service.get("profiles") if isinstance(service, dict) else None
     return [spelled(each) for each in given if is_scalar(each)] if isinstance(given, list) else []
@@ -208,8 +219,24 @@ def model_of(
                 networking.addressing(entry, (section, key), scope)
         if entries:
             model[section] = entries
+    _observed(merged, model, scope)
     model.update({key: value for key, value in merged.items() if key.startswith("x-")})
     return model, frozenset(disabled)
+
+
+def _observed(merged: dict[str, Any], model: dict[str, Any], scope: Scope) -> None:
+    """`x-otel`, where it is written: variables that the services do not set themselves."""
+    given: dict[str, Any] = merged.get("services") or {}
+    if not any("x-otel" in each for each in (merged, *filter(None, given.values()))):
+        return
+    from orchestra.stack import otel  # few stacks ask for it
+
+    for name, service in model["services"].items():
+        if "uses" not in service:
+            own = (given[name] or {}).get(otel.KEY)
+            more = otel.environment(model["name"], name, merged.get(otel.KEY), own, ("services", name), scope)
+            if more:
+                service["environment"] = {**more, **(service.get("environment") or {})}
 
 
 def _used(

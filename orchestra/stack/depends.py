@@ -82,6 +82,8 @@ def _absent(name: str, services: Iterable[str], disabled: set[str], path: Path, 
 def _can_fulfil(service: dict[str, Any], name: str, entry: dict[str, Any], path: Path, scope: Scope) -> None:
     if entry["condition"] != "service_healthy" or "image" in service or "build" in service:
         return
+    if "uses" in service:  # see `uses`, which knows what its owner says
+        return
     check = service.get("healthcheck") or {}
     if check.get("disable") or check.get("test") == ["NONE"] or not check:
         scope.report.problem((*path, "condition"), f"{name} has no healthcheck, so it can never become healthy")

@@ -7,9 +7,10 @@ variables too. A bare `K` takes the caller's value. Earlier lines are variables 
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 
-from orchestra.stack.interpolate import BadTemplate, substitute
+from orchestra.stack.interpolate import BadTemplate, Budget, substitute
 from orchestra.stack.problems import Mark, refuse
 
 _BLANK = " \t\v\f"
@@ -43,9 +44,11 @@ class _Parser:
     def __init__(self, text: str, file: str, variables: Mapping[str, str]) -> None:
         self._text = text
         self._file = file
-        self._given = variables
+        self._given = dict(variables)
         self._found: dict[str, str] = {}
+        self._known = ChainMap(self._given, self._found)
         self._at = 0
+        self._budget = Budget()
 
     def assignments(self) -> dict[str, str]:
         while self._skip_to_statement():
@@ -128,7 +131,7 @@ class _Parser:
 
     def _expand(self, value: str, start: int) -> str:
         try:
-            return substitute(value, {**self._found, **self._given}, lambda name: None)
+            return self._budget.spend(substitute(value, self._known, lambda name: None))
         except BadTemplate as error:
             raise self._wrong(start, str(error)) from None
 

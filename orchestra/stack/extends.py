@@ -11,6 +11,8 @@ from orchestra.stack.nodes import Node
 from orchestra.stack.problems import Path, did_you_mean, refuse
 from orchestra.stack.rebase import rebased_service
 
+MOST_STEPS = 50
+
 
 def extended(tree: Node, earlier: Node, assembly: Assembly) -> Node:
     """A tree whose services are complete; `earlier` are the files before this one."""
@@ -41,6 +43,8 @@ class _Resolver:
             walk = [each for _, each in trail[trail.index(here) :]]
             steps = ", ".join(f"{one} extends {two}" for one, two in zip(walk, [*walk[1:], walk[0]], strict=True))
             raise refuse(f"{steps}: nothing is left to start from", extends.mark, path)
+        if len(trail) >= MOST_STEPS:
+            raise refuse(f"more than {MOST_STEPS} services extend one another", extends.mark, path)
         other, file = _wanted(extends, path)
         base = self._base(extends, other, file, tree, folder, (*trail, here))
         own = {key: child for key, child in service.value.items() if key != "extends"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from orchestra.errors import OrchestraError
-from orchestra.stack.finding import LETTERS, LOWER, MAX_BYTES, decoded, normalised, read_text, search
+from orchestra.stack.finding import LETTERS, LOWER, MAX_BYTES, Disk, decoded, normalised, search
+from orchestra.values import dataclass
 
 if TYPE_CHECKING:
     from orchestra.stack.interpolate import Asked
@@ -29,8 +30,10 @@ class Request:
     cwd: str = "/"
     environ: Mapping[str, str] = field(default_factory=dict)
     services: tuple[str, ...] = ()  # naming a service switches its profiles on
+    trail: tuple[str, ...] = ()  # files whose stacks use, one after the other, a service of this one
     known_valid: Callable[[str], bool] | None = None
     remember_valid: Callable[[str], None] | None = None
+    disk: Disk = field(default_factory=Disk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Loaded:
     warnings: tuple[str, ...]
     variables: Mapping[str, str]  # what `${…}` was filled in from
     asked: Mapping[str, Asked]  # variables that the files speak of
+    profiles: frozenset[str] = frozenset()  # of all services, switched on or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def find(request: Request) -> Found:
         if named:
             files, from_variable = tuple(named.split(variables.get("COMPOSE_PATH_SEPARATOR") or ":")), True
         else:
-            files = search(start, warnings)
+            files = search(start, warnings, request.disk)
     paths = tuple(each if each == "-" else os.path.join(request.cwd, each) for each in files)
     directory = os.path.abspath(start)
     if not request.project_directory and paths[0] != "-":
@@ -83,20 +87,20 @@ def _dot_env(request: Request, folder: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in request.env_files:
         path = os.path.join(request.cwd, name)
-        found.update(dotenv.parse(_existing(path), path, {**found, **request.environ}))
+        found.update(dotenv.parse(_existing(request.disk, path), path, {**found, **request.environ}))
     disabled = request.environ.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in ("1", "t", "true", "yes", "on")
     if request.env_files or disabled:
         return found
     path = os.path.join(folder, ".env")
     # A folder of that name is somebody's virtual environment.
-    if not os.path.exists(path) or os.path.isdir(path):
+    if not request.disk.is_there(path) or os.path.isdir(path):
         return {}
-    return dotenv.parse(read_text(path), path, request.environ)
+    return dotenv.parse(_existing(request.disk, path), path, request.environ)
 
 
-def _existing(path: str) -> str:
+def _existing(disk: Disk, path: str) -> str:
     try:
-        return read_text(path)
+        return disk.read_text(path)
     except OSError as error:
         raise OrchestraError(f"cannot read {path}: {error.strerror}", "is its name right?") from None
 
@@ -133,7 +137,7 @@ def sources(found: Found, request: Request) -> list[tuple[str, str]]:
             texts.append(("stdin", decoded(sys.stdin.buffer.read(MAX_BYTES + 1), "stdin")))
             continue
         try:
-            texts.append((shortened(path, request.cwd), read_text(path)))
+            texts.append((shortened(path, request.cwd), request.disk.read_text(path)))
         except OSError as error:
             raise OrchestraError(f"cannot read {path}: {error.strerror}", "is its name right?") from None
     return texts
@@ -176,7 +180,7 @@ def to_json(model: dict[str, Any]) -> str:
     """The model as `config --format json` prints it: `$` doubled, so that it can be read back."""
     import json
 
-    return json.dumps(_doubled(model), indent=2, ensure_ascii=False)
+    return json.dumps(_doubled(model), indent=2, sort_keys=True, ensure_ascii=False)
 
 
 def to_yaml(model: dict[str, Any]) -> str:

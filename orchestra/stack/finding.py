@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 
 from orchestra.errors import OrchestraError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_NAMES = (
     "stack.yml",
@@ -29,10 +32,15 @@ LETTERS = LOWER | frozenset("_-")
 
 def read_text(path: str) -> str:
     """A regular file's text, bounded; never waits for a FIFO or reads a device without end."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise OrchestraError(f"{path} is a folder", "name a file in it")
+    if not stat.S_ISREG(mode):
         raise OrchestraError(f"{path} is not a regular file", "copy it to one")
     with open(path, "rb", opener=_without_waiting) as file:
         content = file.read(MAX_BYTES + 1)
+    if content is None:  # of /proc/kmsg, which calls itself a regular file and has nothing to say now
+        raise OrchestraError(f"{path} cannot be read without waiting", "copy it to a regular file")
     return decoded(content, path)
 
 
@@ -52,15 +60,39 @@ def decoded(content: bytes, path: str) -> str:
         raise OrchestraError(f"{path}:{line}: not UTF-8 text", "save it as UTF-8") from None
 
 
-def search(start: str, warnings: list[str]) -> tuple[str, ...]:
+MAX_TOTAL = 64 * 1024 * 1024
+"""Characters of all files of a stack, as often as they are read."""
+
+
+class Disk:
+    """The files that reading a stack looks at, and whether they are there. Who derives from it can note which."""
+
+    def __init__(self) -> None:
+        self._left = MAX_TOTAL
+
+    def read_text(self, path: str) -> str:
+        text = read_text(path)
+        self._left -= len(text)
+        if self._left < 0:
+            raise OrchestraError(f"the files of this stack are larger than {MAX_TOTAL >> 20} MiB together")
+        return text
+
+    def is_file(self, path: str) -> bool:
+        return os.path.isfile(path)
+
+    def is_there(self, path: str) -> bool:
+        return os.path.exists(path)
+
+
+def search(start: str, warnings: list[str], disk: Disk) -> tuple[str, ...]:
     """The nearest default file, upward, and its override file."""
     folder = os.path.abspath(start)
     while True:
-        there = [name for name in DEFAULT_NAMES if os.path.isfile(os.path.join(folder, name))]
+        there = [name for name in DEFAULT_NAMES if disk.is_file(os.path.join(folder, name))]
         if there:
             if len(there) > 1:
                 warnings.append(f"found {', '.join(there)} in {folder}; using {there[0]}")
-            return tuple(os.path.join(folder, name) for name in (there[0], *_override(folder)))
+            return tuple(os.path.join(folder, name) for name in (there[0], *_override(folder, disk)))
         parent = os.path.dirname(folder)
         if parent == folder:
             raise OrchestraError(
@@ -70,11 +102,11 @@ def search(start: str, warnings: list[str]) -> tuple[str, ...]:
         folder = parent
 
 
-def _override(folder: str) -> list[str]:
+def _override(folder: str, disk: Disk) -> list[str]:
     for name in DEFAULT_NAMES:
         stem, dot, ending = name.rpartition(".")
         override = f"{stem}.override{dot}{ending}"
-        if os.path.isfile(os.path.join(folder, override)):
+        if disk.is_file(os.path.join(folder, override)):
             return [override]
     return []
 
@@ -95,7 +127,7 @@ def guess_name(
     try:
         if given := project_name or environ.get("COMPOSE_PROJECT_NAME"):
             return given
-        files = files or search(os.path.join(cwd, project_directory or ""), [])
+        files = files or search(os.path.join(cwd, project_directory or ""), [], Disk())
         if files[0] == "-":
             return None
         written = [name for path in files if (name := _top_level_name(read_text(os.path.join(cwd, path))))]

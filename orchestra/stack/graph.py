@@ -36,16 +36,6 @@ def order(needs: Edges) -> list[list[str]]:
     return ranks
 
 
-def start_order(stack: Stack) -> list[str]:
-    """Services so that each comes after those that it needs."""
-    return [name for rank in order(edges(stack)) for name in rank]
-
-
-def stop_order(stack: Stack) -> list[str]:
-    """The reverse: whoever needs others goes first."""
-    return start_order(stack)[::-1]
-
-
 def cycle(needs: Edges) -> list[str] | None:
     """A shortest-first walk that comes back to where it began, without the repeated end; None if there is none."""
     done: set[str] = set()
@@ -116,10 +106,12 @@ def tree(stack: Stack) -> str:
     """The stack as text: what nobody needs at the left, below each what it waits for, and for what."""
     needs = edges(stack)
     needed = {other for others in needs.values() for other in others}
+    needed |= {each.service for service in stack.services.values() for each in service.depends_on}
     lines: list[str] = []
     for name in (each for each in stack.services if each not in needed):
         lines.append(name)
         _branches(stack, name, "", lines, {name})
+    lines += [f"{name} (of stack {use.stack})" for name, use in stack.uses.items() if name not in needed]
     return "\n".join(lines)
 
 
@@ -131,13 +123,15 @@ _WORDS = {
 
 
 def _branches(stack: Stack, name: str, indent: str, lines: list[str], shown: set[str]) -> None:
-    below = [each for each in stack.services[name].depends_on if each.service in stack.services]
+    there = {*stack.services, *stack.uses}
+    below = [each for each in stack.services[name].depends_on if each.service in there]
     for index, each in enumerate(below):
         last = index == len(below) - 1
-        again = each.service in shown and bool(stack.services[each.service].depends_on)
-        note = _WORDS[each.condition] + (", see above" if again else "")
+        use = stack.uses.get(each.service)
+        again = use is None and each.service in shown and bool(stack.services[each.service].depends_on)
+        note = _WORDS[each.condition] + (", see above" if again else "") + (f", of stack {use.stack}" if use else "")
         lines.append(f"{indent}{'└─ ' if last else '├─ '}{each.service} ({note})")
-        if not again:
+        if not again and use is None:
             shown.add(each.service)
             _branches(stack, each.service, indent + ("   " if last else "│  "), lines, shown)
 
@@ -146,9 +140,12 @@ def dot(stack: Stack) -> str:
     """The stack in Graphviz' language; an arrow points to what is needed."""
     lines = [f"digraph {_quoted(stack.name)} {{", "  rankdir=LR;", "  node [shape=box];"]
     lines += [f"  {_quoted(name)};" for name in stack.services]
+    for name, use in stack.uses.items():
+        label = _quoted(f"{use.service} of stack {use.stack}")
+        lines.append(f"  {_quoted(name)} [style=dashed, label={label}];")
     for name, service in stack.services.items():
         for each in service.depends_on:
-            if each.service in stack.services:
+            if each.service in stack.services or each.service in stack.uses:
                 style = "" if each.required else ", style=dashed"
                 words = _quoted(_WORDS[each.condition])
                 lines.append(f"  {_quoted(name)} -> {_quoted(each.service)} [label={words}{style}];")

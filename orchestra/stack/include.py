@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from orchestra.stack import dotenv, process
 from orchestra.stack.assemble import Assembly, Source, assemble, documents, reading
@@ -11,7 +10,9 @@ from orchestra.stack.nodes import Node
 from orchestra.stack.problems import Path, Problems, refuse
 from orchestra.stack.rebase import rebased_project
 from orchestra.stack.scope import Report, Scope
+from orchestra.values import replace
 
+MOST_INCLUDED = 200
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 
 
@@ -29,24 +30,29 @@ def included(tree: Node, assembly: Assembly) -> Node:
 
 
 def _project(entry: Node, assembly: Assembly, path: Path) -> Node:
+    assembly.included.append(entry)
+    if len(assembly.included) > MOST_INCLUDED:  # ten files that include each other twice are a thousand
+        raise refuse(f"more than {MOST_INCLUDED} files are included", entry.mark, path)
     names = _texts(entry if isinstance(entry.value, str) else entry.get("path"), entry, path)
     if not names:
         raise refuse("path is missing (the file to include)", entry.mark, path)
+    for name in names:
+        if "://" in name or name.startswith("git@"):
+            raise refuse(f"{name} is not on this machine (download it, and include the file)", entry.mark, path)
     files = [os.path.normpath(os.path.join(assembly.directory, name)) for name in names]
-    for file in files:
-        if file in assembly.trail:
-            walk = " includes ".join(assembly.spell(each) for each in (*assembly.trail, file))
-            raise refuse(f"{walk}: there is no end to it", entry.mark, path)
+    spelled = [assembly.spell(file) for file in files]
+    trail = (*assembly.trail, entry.mark.file)
+    for name in spelled:
+        if name in trail:
+            raise refuse(f"{' includes '.join((*trail, name))}: there is no end to it", entry.mark, path)
     folders = _texts(entry.get("project_directory"), entry, path)
     folder = os.path.normpath(os.path.join(assembly.directory, folders[0])) if folders else os.path.dirname(files[0])
     own = _variables(_texts(entry.get("env_file"), entry, path), folder, entry, assembly, path)
-    inner = replace(
-        assembly, variables={**own, **assembly.variables}, directory=folder, trail=(*assembly.trail, *files)
-    )
+    inner = replace(assembly, variables={**own, **assembly.variables}, directory=folder, trail=trail)
     texts = []
-    for file in files:
-        with reading(assembly.spell(file), entry.mark, path):
-            texts.append(Source(assembly.spell(file), assembly.read_text(file)))
+    for file, name in zip(files, spelled, strict=True):
+        with reading(name, entry.mark, path):
+            texts.append(Source(name, assembly.read_text(file)))
     return _with_own_variables(rebased_project(assemble(documents(texts, inner.problems), inner), folder), own, inner)
 
 

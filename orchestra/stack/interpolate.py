@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from orchestra.stack.nodes import Node, Scalar
 from orchestra.stack.problems import Problem
+from orchestra.values import dataclass
 
 _START = frozenset("_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LETTERS = _START | frozenset("0123456789")
 _OPERATORS = (":-", ":+", ":?", "-", "+", "?")
 _MAX_DEPTH = 50
+_MAX_LENGTH = 1 << 20
+"""Characters of one value with its variables filled in: each line of a `.env` may double the one before."""
+_MAX_TOTAL = 16 << 20
+"""Characters of all values of a file that have variables."""
+_MAX_PARTS = 10_000
+"""Variables in one value."""
 
 
 class BadTemplate(ValueError):
@@ -52,6 +58,8 @@ class _Scanner:
         text, found, literal = self._text, list[str | Variable](), ""
         braces = 0  # plain ones within a default, which have to pair up
         while self._at < len(text) and not (depth and not braces and text[self._at] == "}"):
+            if len(found) > 2 * _MAX_PARTS:
+                raise BadTemplate(f"more than {_MAX_PARTS} variables in one value")
             if depth and text[self._at] in "{}":
                 braces += 1 if text[self._at] == "{" else -1
                 literal, self._at = literal + text[self._at], self._at + 1
@@ -115,7 +123,31 @@ def substitute(text: str, variables: Mapping[str, str], unset: Callable[[str], N
 
 
 def evaluate(parts: Template, variables: Mapping[str, str], unset: Callable[[str], None]) -> str:
-    return "".join(part if isinstance(part, str) else _value(part, variables, unset) for part in parts)
+    texts, length = [], 0
+    for part in parts:
+        texts.append(part if isinstance(part, str) else _value(part, variables, unset))
+        length += len(texts[-1])
+        if length > _MAX_LENGTH:
+            raise BadTemplate(f"longer than {_MAX_LENGTH >> 20} MiB once its variables are filled in")
+    return "".join(texts)
+
+
+class Budget:
+    """How much variables may add up to in one file."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_TOTAL
+
+    @property
+    def over(self) -> bool:
+        return self._left < 0
+
+    def spend(self, text: str) -> str:
+        """The same text. Raises BadTemplate when it is too much."""
+        self._left -= len(text)
+        if self._left < 0:
+            raise BadTemplate(f"more than {_MAX_TOTAL >> 20} MiB in one file once variables are filled in")
+        return text
 
 
 def _value(variable: Variable, variables: Mapping[str, str], unset: Callable[[str], None]) -> str:
@@ -140,6 +172,7 @@ def _value(variable: Variable, variables: Mapping[str, str], unset: Callable[[st
 def interpolate(root: Node, variables: Mapping[str, str], unset: Callable[[str], None]) -> tuple[Node, list[Problem]]:
     """A file's tree with the variables of all its values filled in (never those of its keys)."""
     problems: list[Problem] = []
+    budget = Budget()
 
     def visit(node: Node, path: tuple[str | int, ...]) -> Node:
         value = node.value
@@ -153,10 +186,10 @@ def interpolate(root: Node, variables: Mapping[str, str], unset: Callable[[str],
         return scalar(node, value, path)
 
     def scalar(node: Node, value: Scalar, path: tuple[str | int, ...]) -> Node:
-        if not isinstance(value, str) or "$" not in value:
+        if not isinstance(value, str) or "$" not in value or budget.over:
             return node
         try:
-            return node.with_value(substitute(value, variables, unset))
+            return node.with_value(budget.spend(substitute(value, variables, unset)))
         except BadTemplate as error:
             problems.append(Problem(node.mark, path, str(error)))
             return node

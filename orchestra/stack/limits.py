@@ -5,15 +5,20 @@ Where the Compose Specification has two spellings (`mem_limit` and `deploy.resou
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
-from orchestra.stack import units
+from orchestra.stack import blkio, units, updates
 from orchestra.stack.model import Limits, Logging, Restart, RestartPolicy, Ulimit
 from orchestra.stack.problems import Path
 from orchestra.stack.scalars import spelled
 from orchestra.stack.scope import Scope, shown, without_extensions
 
-_MIB = 1024 * 1024
+LEAST_MEMORY = 6 << 20  # docker's
+_CPUSET = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*\Z")
+LEAST_RATE, MOST_RATE = 64_000, 34_000_000_000
+"""Bits a second: below, one packet takes a fifth of a second; above, bytes a second do not fit into 32 bits."""
 
 
 def size(value: Any, path: Path, scope: Scope) -> str | None:
@@ -39,6 +44,8 @@ def deploy(value: dict[str, Any] | None, path: Path, scope: Scope) -> dict[str, 
             _put(found, key, scope.pairs(entry, at) or None)
         elif key == "restart_policy" and isinstance(entry, dict):
             found[key] = _restart_policy(entry, at, scope)
+        elif key in ("update_config", "rollback_config") and isinstance(entry, dict):
+            found[key] = updates.normalized(entry, at, scope)
         elif key not in ("resources", "placement") and entry not in (None, "", {}):
             found[key] = entry
     found["resources"] = _resources(value.get("resources") or {}, (*path, "resources"), scope)
@@ -65,10 +72,26 @@ def _resources(value: dict[str, Any], path: Path, scope: Scope) -> dict[str, Any
                 _put(limits, key, size(amount, at, scope))
             elif key == "pids":
                 _put(limits, key, scope.integer(amount, at) or None)
+            elif key == "network" and kind == "limits" and isinstance(amount, dict):
+                limits[key] = _network(amount, at, scope)
             else:
                 limits[key] = amount
         found[kind] = limits
     return {kind: limits for kind, limits in found.items() if limits}
+
+
+def _network(value: dict[str, Any], path: Path, scope: Scope) -> dict[str, Any]:
+    """Bandwidth (ours); the rates stay as they are written."""
+    found: dict[str, Any] = {}
+    for key, entry in without_extensions(value).items():
+        bits = units.rate(entry)
+        if bits is None:
+            scope.report.problem((*path, key), f"{shown(entry)} is not a rate (write it like 10mbit or 512kbit)")
+        elif not LEAST_RATE <= bits <= MOST_RATE:
+            scope.report.problem((*path, key), f"{entry} is out of range (expected 64kbit to 34gbit)")
+        else:
+            found[key] = units.spelled_rate(bits)
+    return found
 
 
 def _restart_policy(value: dict[str, Any], path: Path, scope: Scope) -> dict[str, Any]:
@@ -128,11 +151,43 @@ def agree(service: dict[str, Any], path: Path, scope: Scope) -> None:
             scope.report.problem((*path, key), f"{service[key]} and {spelling} {other} differ (keep one of them)")
 
 
-def parsed(service: dict[str, Any]) -> Limits:
+def parsed(service: dict[str, Any], path: Path, scope: Scope) -> Limits:
+    """Both spellings as one value; what contradicts itself goes to the report."""
+    found = _parsed(service)
+    for key, what in contradictions(found):
+        scope.report.key_problem((*path, key) if key in service else path, what)
+    return found
+
+
+def contradictions(limits: Limits) -> Iterator[tuple[str, str]]:
+    """What no container can be given, in docker's rules (daemon_unix.go, verifyPlatformContainerResources)."""
+    memory, swap, reservation = limits.memory, limits.memory_swap, limits.memory_reservation
+    if limits.cpus is not None and (limits.cpu_quota is not None or limits.cpu_period is not None):
+        yield "cpus", "cpus and cpu_quota with cpu_period exclude each other (keep one of them)"
+    if limits.cpu_period is not None and not 1000 <= limits.cpu_period <= 1_000_000:
+        yield "cpu_period", f"{limits.cpu_period} is out of range (expected 1000 to 1000000 microseconds)"
+    if limits.cpu_quota is not None and 0 <= limits.cpu_quota < 1000:
+        yield "cpu_quota", f"{limits.cpu_quota} is too little (expected 1000 microseconds or more, or -1)"
+    if limits.cpu_shares is not None and limits.cpu_shares < 2:
+        yield "cpu_shares", f"{limits.cpu_shares} is too little (expected 2 to 262144)"
+    if memory is not None and memory < LEAST_MEMORY:
+        yield "mem_limit", f"a limit of {memory} bytes is too little to start anything (expected 6m or more)"
+    if swap is not None and memory is None:
+        yield "memswap_limit", "memswap_limit is memory and swap together: it needs mem_limit"
+    if swap is not None and memory is not None and 0 <= swap < memory:
+        yield "memswap_limit", f"memswap_limit {swap} is below mem_limit {memory}: it is memory and swap together"
+    if reservation is not None and memory is not None and reservation > memory:
+        yield "mem_reservation", f"mem_reservation {reservation} is above mem_limit {memory}"
+    if limits.cpuset is not None and not _CPUSET.match(limits.cpuset):
+        yield "cpuset", f'{limits.cpuset!r} is not a list of processors (write it like "0-3,5")'
+
+
+def _parsed(service: dict[str, Any]) -> Limits:
     deploy = (service.get("deploy") or {}).get("resources", {})
     limits, reservations = deploy.get("limits", {}), deploy.get("reservations", {})
     memory = service.get("mem_limit", limits.get("memory"))
     reservation = service.get("mem_reservation", reservations.get("memory"))
+    network = limits.get("network", {})
     swap = service.get("memswap_limit")
     cpus = service.get("cpus", limits.get("cpus"))
     return Limits(
@@ -143,6 +198,11 @@ def parsed(service: dict[str, Any]) -> Limits:
         memory_reservation=int(reservation) if reservation else None,
         memory_swap=int(swap) if swap else None,
         pids=service.get("pids_limit", limits.get("pids")),
+        cpu_quota=service.get("cpu_quota"),
+        cpu_period=service.get("cpu_period"),
+        blkio=blkio.parsed(service.get("blkio_config") or {}),
+        ingress=units.rate(network.get("ingress")),
+        egress=units.rate(network.get("egress")),
     )
 
 

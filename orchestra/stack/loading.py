@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from orchestra.stack import clashes, files, finding
+from orchestra.stack import clashes, files, uses
 from orchestra.stack.assemble import Assembly, Source, assemble, documents
-from orchestra.stack.compose import model_of
+from orchestra.stack.compose import every_profile, model_of
 from orchestra.stack.files import Found, Loaded, Request
 from orchestra.stack.graph import cycle_problems
-from orchestra.stack.interpolate import Asked, names
+from orchestra.stack.interpolate import Asked
 from orchestra.stack.nodes import Node
 from orchestra.stack.parse import parse
 from orchestra.stack.problems import Problem, Problems, did_you_mean
 from orchestra.stack.schema import check
 from orchestra.stack.scope import Report, Scope
 from orchestra.stack.supported import refuse_unbuilt
+from orchestra.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Modelled:
     disabled: frozenset[str]
     scope: Scope
     asked: dict[str, Asked]
+    profiles: frozenset[str]
 
 
 def load(request: Request, found: Found) -> Loaded:
@@ -35,10 +36,11 @@ def load(request: Request, found: Found) -> Loaded:
     model, scope = modelled.model, modelled.scope
     refuse_unbuilt(model, scope)
     clashes.check(model, scope)
-    stack = parse(model, found.files, modelled.disabled, scope)
+    owners = uses.owners(model, request, found.files, scope)
+    stack = parse(model, found.files, modelled.disabled, scope, {name: owner.stack for name, owner in owners.items()})
     if scope.report.problems:
         raise Problems(scope.report.problems)
-    return Loaded(stack, model, tuple(scope.report.warnings), scope.variables, modelled.asked)
+    return Loaded(stack, model, tuple(scope.report.warnings), scope.variables, modelled.asked, modelled.profiles)
 
 
 def modelled_of(request: Request, found: Found) -> Modelled:
@@ -52,17 +54,16 @@ def modelled_of(request: Request, found: Found) -> Modelled:
         variables=variables,
         directory=found.directory,
         unset=lambda name: unset.setdefault(name),
-        read_text=finding.read_text,
+        read_text=request.disk.read_text,
         spell=lambda path: files.shortened(path, request.cwd),
         problems=problems,
-        trail=found.files,
     )
     root = _assembled(trees, assembly)
     silenced = {problem.path for problem in problems if problem.path}
     report = Report(root, problems, list(found.warnings), silenced)
     for name in unset:
         report.warn(f"the variable {name} is not set; it is taken to be empty")
-    scope = Scope(report, found.directory, variables.get("HOME", "/"), variables, finding.read_text)
+    scope = Scope(report, found.directory, variables.get("HOME", "/"), variables, request.disk.read_text)
     merged = check(root.plain(), report, request.known_valid, request.remember_valid)
     if "version" in merged:
         report.warn("version is obsolete and has no effect (leave it out)")
@@ -71,8 +72,7 @@ def modelled_of(request: Request, found: Found) -> Modelled:
     model, disabled = model_of(merged, project, _profiles(request, variables), request.services, scope)
     _named_exist(request, model, disabled, scope)
     report.problems.extend(cycle_problems(model, root))
-    asked = {name: how for tree in trees for name, how in names(tree).items()}
-    return Modelled(model, disabled, scope, asked)
+    return Modelled(model, disabled, scope, assembly.asked, frozenset(every_profile(merged)))
 
 
 def _assembled(trees: list[Node], assembly: Assembly) -> Node:

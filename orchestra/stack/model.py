@@ -8,8 +8,10 @@ neighbours); what is ours says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from orchestra.values import dataclass
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 RestartPolicy = Literal["no", "always", "on-failure", "unless-stopped"]
@@ -97,6 +99,7 @@ class Mount:
     subpath: str = ""
     size: int | None = None  # bytes, tmpfs only
     mode: int | None = None  # tmpfs only
+    options: tuple[str, ...] = ()  # tmpfs only: exec, uid=, gid=, nr_inodes=
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +125,41 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class OfDevice:
+    """A weight (10 to 1000) or a rate (bytes or operations a second) of one disk."""
+
+    path: str  # "/dev/sda": of the host
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockIO:
+    """`blkio_config`."""
+
+    weight: int | None = None  # 10 to 1000
+    weight_device: tuple[OfDevice, ...] = ()
+    device_read_bps: tuple[OfDevice, ...] = ()
+    device_read_iops: tuple[OfDevice, ...] = ()
+    device_write_bps: tuple[OfDevice, ...] = ()
+    device_write_iops: tuple[OfDevice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Resource limits. None: not limited (pids has a default in `plan/launch`)."""
 
     cpus: float | None = None
+    cpu_quota: int | None = None  # microseconds in each period, -1 without limit; instead of cpus
+    cpu_period: int | None = None  # microseconds
     cpu_shares: int | None = None
     cpuset: str | None = None
     memory: int | None = None
     memory_reservation: int | None = None
     memory_swap: int | None = None  # memory plus swap, -1 without limit
     pids: int | None = None  # -1 without limit
+    blkio: BlockIO = BlockIO()
+    ingress: int | None = None  # bits a second into each of the container's links (ours)
+    egress: int | None = None  # and out of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +176,22 @@ class Logging:
     driver: Literal["json-file", "local", "none"] = "json-file"
     max_size: int = 10 * 1024 * 1024
     max_file: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """`deploy.update_config`: how running containers are replaced by changed ones (Compose Deploy Specification).
+
+    Times in seconds. `failure_action` of start-first is to go back (the specification: pause); `drain` is ours.
+    """
+
+    order: Literal["stop-first", "start-first"] = "stop-first"
+    parallelism: int = 0  # containers replaced at a time; 0: all, and 1 where the file has an update_config
+    delay: float = 0.0  # between one and the next
+    failure_action: Literal["rollback", "pause", "continue"] = "rollback"
+    monitor: float = 0.0  # how long a new container must have been running (healthy) before it takes over
+    max_failure_ratio: float = 0.0
+    drain: float = 10.0  # how long an old one may go on serving the connections that it has
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +259,19 @@ class Service:
     security: Security = Security()
     limits: Limits = Limits()
     logging: Logging = Logging()
+    update: Update = Update()
+    rollback: Update | None = None  # how it goes back; None: as `update` says
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """`uses` (ours): a service that another stack owns, under the name that it has in this one."""
+
+    name: str
+    stack: str  # the name of the stack that owns it
+    service: str  # its name there
+    file: str  # the owner's stack file, absolute
+    networks: tuple[Join, ...] = ()  # of this stack: where it is to be found
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +302,41 @@ class FileSource:
     content: str | None = None
 
 
+AlertKind = Literal["health", "ended", "restarts", "oom", "log", "cpu", "memory", "pids"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """What counts as wrong (ours). Times in seconds."""
+
+    name: str
+    kind: AlertKind
+    services: tuple[str, ...] = ()  # none: all
+    above: float = 0.0  # restarts: how many; cpu, memory, pids: part of the limit, 0..1
+    lasting: float = 0.0  # `for`: so long it has to be so before anybody is told
+    within: float = 300.0  # restarts are counted in such a time; a single happening counts for so long
+    words: tuple[str, ...] = ()  # log
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A webhook (ours). Address and headers may hold secrets: only the host is ever told."""
+
+    name: str
+    url: str
+    format: Literal["json", "text"] = "json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alerting:
+    """`x-alerts` (ours), the built-in rules included."""
+
+    receivers: tuple[Receiver, ...] = ()
+    rules: tuple[AlertRule, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """What a person asked for: the active services of one project and what they use."""
@@ -257,4 +349,7 @@ class Stack:
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     secrets: Mapping[str, FileSource] = field(default_factory=dict)
     configs: Mapping[str, FileSource] = field(default_factory=dict)
+    uses: Mapping[str, Use] = field(default_factory=dict)  # services that other stacks own; not among `services`
+    owners: Mapping[str, Stack] = field(default_factory=dict)  # those stacks by name, as their own files have them
+    alerts: Alerting | None = None  # None: the built-in rules, and nobody to tell
     disabled: frozenset[str] = frozenset()  # services that exist in the file but whose profiles are off

@@ -22,14 +22,21 @@ def volumes(value: Any, path: Path, scope: Scope) -> list[dict[str, Any]]:
         mount = _long(entry, at, scope) if isinstance(entry, dict) else _short(str(entry), at, scope)
         if mount is None:
             continue
-        if not mount["target"].startswith("/"):
-            scope.report.problem(at, f"target {mount['target']!r} is not an absolute path inside of the container")
-            continue
-        if mount["target"] == "/":
-            scope.report.problem(at, "nothing can be mounted over / (name a folder inside of the container)")
+        if wrong := _wrong_target(mount["target"]):
+            scope.report.problem(at, wrong)
             continue
         found[mount["target"]] = mount
     return list(found.values())
+
+
+def _wrong_target(target: str) -> str:
+    """Why nothing can be mounted there; "" where it can."""
+    if not target.startswith("/"):
+        return f"target {target!r} is not an absolute path inside of the container"
+    if target == "/" or target == "/proc" or target.startswith("/proc/"):
+        # The runtime itself relies on what /proc is (CVE-2019-19921).
+        return f"nothing can be mounted over {target} (name another folder inside of the container)"
+    return ""
 
 
 def _short(text: str, path: Path, scope: Scope) -> dict[str, Any] | None:
@@ -38,7 +45,9 @@ def _short(text: str, path: Path, scope: Scope) -> dict[str, Any] | None:
         scope.report.problem(path, f"{text!r} is not a mount (write it like name:/path, ./folder:/path or /path:ro)")
         return None
     if len(parts) == 1:
-        return {"type": "volume", "target": normal(text)}
+        # As compose-go's ParseVolume, which is done early with what has at most two characters.
+        rest: dict[str, Any] = {"volume": {}} if len(text) > 2 else {}
+        return {"type": "volume", "target": normal(text), **rest}
     source, target, options = parts[0], normal(parts[1]), parts[2].split(",") if len(parts) == 3 else []
     mount: dict[str, Any] = {"type": "volume", "source": source, "target": target}
     if source.startswith((".", "/", "~")):
@@ -133,6 +142,7 @@ def _tmpfs(text: str, path: Path, scope: Scope | None) -> Mount | None:
     size: int | None = None
     mode: int | None = None
     read_only, wrong = False, None
+    further: list[str] = []
     for option in options.split(",") if options else ():
         key, _, value = option.partition("=")
         if key == "size":
@@ -143,15 +153,21 @@ def _tmpfs(text: str, path: Path, scope: Scope | None) -> Mount | None:
             wrong = f"{value!r} is not an octal mode" if mode is None else wrong
         elif key == "ro":
             read_only = True
-        elif key not in ("rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "uid", "gid", "nr_inodes"):
-            wrong = f"tmpfs option {option!r} is not known (expected size=, mode= or ro)"
-    if not target.startswith("/") or normal(target) == "/":
-        wrong = f"{target!r} is not an absolute path of a folder inside of the container"
+        elif key in ("uid", "gid", "nr_inodes"):
+            further.append(option)
+            wrong = wrong if value.isascii() and value.isdecimal() and len(value) < 10 else f"{option!r} is no number"
+        elif key == "exec":
+            further.append(key)
+        elif key not in ("rw", "noexec", "nosuid", "nodev"):
+            wrong = (
+                f"tmpfs option {option!r} is not known (expected size=, mode=, uid=, gid=, nr_inodes=, exec or ro)"
+            )
+    wrong = _wrong_target(normal(target) if target.startswith("/") else target) or wrong
     if wrong:
         if scope is not None:
             scope.report.problem(path, wrong)
         return None
-    return Mount("tmpfs", normal(target), read_only=read_only, size=size, mode=mode)
+    return Mount("tmpfs", normal(target), read_only=read_only, size=size, mode=mode, options=tuple(further))
 
 
 def parsed(service: dict[str, Any]) -> tuple[Mount, ...]:

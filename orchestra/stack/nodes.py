@@ -5,10 +5,11 @@ Nodes are never changed once made: aliases share them, and each step makes new o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from orchestra.stack.problems import Mark, Path
+from orchestra.values import dataclass
 
 Scalar = str | int | float | bool | None
 Tag = Literal["", "reset", "override"]
@@ -56,6 +57,12 @@ def value_place(root: Node, path: Path) -> Mark:
     """Like `place`, but of the value rather than of its key."""
     mark, node = _walk(root, path)
     return node.mark if node else mark
+
+
+def written(root: Node, path: Path) -> Mark | None:
+    """Where the value of exactly this path is written, None where it is not."""
+    mark, node = _walk(root, path)
+    return None if node is None else mark
 
 
 def _walk(root: Node, path: Path) -> tuple[Mark, Node | None]:

@@ -4,28 +4,62 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from orchestra.stack import depends, grants, health, limits, mounts, networking, ports, process, security, units
-from orchestra.stack.model import DirRoot, FileSource, HostRoot, Service, Stack, Volume
+from orchestra.stack import (
+    depends,
+    grants,
+    health,
+    limits,
+    mounts,
+    networking,
+    ports,
+    process,
+    security,
+    units,
+    updates,
+    uses,
+)
+from orchestra.stack.model import Alerting, DirRoot, FileSource, HostRoot, Service, Stack, Volume
 from orchestra.stack.problems import Path
 from orchestra.stack.scope import Scope
 
 # The container is the same whatever these say (docker/compose, pkg/compose/hash.go).
 _NOT_HASHED = frozenset(("build", "pull_policy", "scale", "depends_on", "profiles"))
+_NOT_OF_THE_CONTAINER = frozenset(("replicas", "update_config", "rollback_config"))
+"""The same for `deploy`."""
 
 
-def parse(model: dict[str, Any], files: tuple[str, ...], disabled: frozenset[str], scope: Scope) -> Stack:
-    """Everything as values; what is wrong goes to the report, and then the result is not to be used."""
+def parse(
+    model: dict[str, Any],
+    files: tuple[str, ...],
+    disabled: frozenset[str],
+    scope: Scope,
+    owners: Mapping[str, Stack] = MappingProxyType({}),
+) -> Stack:
+    """Everything as values; what is wrong goes to the report, and then the result is not to be used.
+
+    `owners`: service that `uses` one of another stack -> that stack.
+    """
     sources = {
         kind: {key: grants.source(kind, key, entry, (kind, key), scope) for key, entry in model.get(kind, {}).items()}
         for kind in ("secrets", "configs")
     }
+    services = {
+        name: _service(name, model, sources, scope)
+        for name, entry in model["services"].items()
+        if "uses" not in entry
+    }
+    updates.remarks(services, scope)
     return Stack(
         name=model["name"],
         directory=scope.directory,
         files=files,
-        services={name: _service(name, model, sources, scope) for name in model["services"]},
+        services=services,
+        uses=uses.parsed(model, owners),
+        owners={owner.name: owner for owner in owners.values()},
         networks={key: networking.network(key, entry) for key, entry in model.get("networks", {}).items()},
         volumes={
             key: Volume(key, entry["name"], entry.get("external", False), entry.get("labels", {}))
@@ -33,14 +67,26 @@ def parse(model: dict[str, Any], files: tuple[str, ...], disabled: frozenset[str
         },
         secrets=sources["secrets"],
         configs=sources["configs"],
+        alerts=_alerting(model, scope),
         disabled=disabled,
     )
+
+
+def _alerting(model: dict[str, Any], scope: Scope) -> Alerting | None:
+    if "x-alerts" not in model:
+        return None
+    from orchestra.stack import alerts  # few stacks have it
+
+    return alerts.parsed(model["x-alerts"], model["services"], scope)
 
 
 def _service(name: str, whole: dict[str, Any], sources: dict[str, dict[str, FileSource]], scope: Scope) -> Service:
     model: dict[str, Any] = whole["services"][name]
     path: Path = ("services", name)
     given = _optional(model)
+    if model.get("network_mode") == "host":
+        # Published it is as it stands: what counts is where it listens.
+        given["expose"] = (*given.get("expose", ()), *(str(port["target"]) for port in model.get("ports", ())))
     return Service(
         name=name,
         rootfs=HostRoot() if model.get("rootfs", "host") == "host" else DirRoot(model["rootfs"]),
@@ -62,8 +108,10 @@ def _service(name: str, whole: dict[str, Any], sources: dict[str, dict[str, File
         configs=grants.parsed("configs", model.get("configs", []), (*path, "configs"), scope),
         ulimits=limits.parsed_ulimits(model.get("ulimits", {})),
         security=security.parsed(model, path, scope),
-        limits=limits.parsed(model),
+        limits=limits.parsed(model, path, scope),
         logging=limits.parsed_logging(model.get("logging"), (*path, "logging"), scope),
+        update=updates.parsed(model),
+        rollback=updates.parsed_rollback(model),
         **given,
     )
 
@@ -112,7 +160,9 @@ def config_hash(model: dict[str, Any], whole: dict[str, Any], sources: dict[str,
     service = {key: value for key, value in model.items() if key not in _NOT_HASHED}
     if "deploy" in service:
         # What is left of `deploy: {replicas: 2}` are two empty mappings, and scaling replaces nothing.
-        service["deploy"] = {key: value for key, value in service["deploy"].items() if key != "replicas" and value}
+        service["deploy"] = {
+            key: value for key, value in service["deploy"].items() if key not in _NOT_OF_THE_CONTAINER and value
+        }
         if not service["deploy"]:
             del service["deploy"]
     volumes = [mount.get("source") for mount in model.get("volumes", ()) if mount["type"] == "volume"]

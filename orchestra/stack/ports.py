@@ -13,8 +13,10 @@ from orchestra.stack.scalars import spelled
 from orchestra.stack.scope import Scope, unique
 from orchestra.stack.units import ip_version
 
-_PROTOCOLS = ("tcp", "udp", "sctp")
+_PROTOCOLS = ("tcp", "udp")
 _SHORT = 'write it like "8080:80", "127.0.0.1:8080:80" or "9000-9003:9000-9003/udp"'
+MOST = 20_000
+"""Ports of one service: each is a socket, and a rule of the firewall."""
 
 
 class _BadPort(ValueError):
@@ -34,6 +36,9 @@ def ports(value: Any, path: Path, scope: Scope) -> list[dict[str, Any]]:
             continue
         for port in parsed:
             found[_identity(port)] = port
+        if len(found) > MOST:
+            scope.report.key_problem(path, f"more than {MOST} ports")
+            return []
     return list(found.values())
 
 
@@ -60,6 +65,8 @@ def _short(text: str) -> list[dict[str, Any]]:
     protocol = _protocol(protocol) if slash else "tcp"
     address, published, target = _split(body, text)
     targets = _range(target)
+    if targets[1] - targets[0] > MOST:
+        raise _BadPort(f"{text!r} is more than {MOST} ports")
     base: dict[str, Any] = {"mode": "ingress"}
     if address:
         base["host_ip"] = _address(address)
@@ -109,6 +116,8 @@ def _number(text: str) -> int:
 
 
 def _protocol(text: str) -> str:
+    if text.lower() == "sctp":
+        raise _BadPort("sctp is not supported yet (expected tcp or udp)")
     if text.lower() not in _PROTOCOLS:
         raise _BadPort(f"{text!r} is not a protocol (expected tcp or udp)")
     return text.lower()
@@ -135,5 +144,4 @@ def parsed(ports: list[dict[str, Any]]) -> tuple[Port, ...]:
             protocol=port["protocol"],
         )
         for port in ports
-        if port["protocol"] != "sctp"
     )

@@ -6,11 +6,16 @@ A problem reads `file:line:column: services.api.ports[0]: what was found (what w
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 from orchestra.errors import OrchestraError
 
 Path = tuple[str | int, ...]
+LONGEST = 1000
+"""Characters of one problem that are told; a file from somewhere else may have names of any length."""
+MOST = 100
+"""Problems that are told in one go."""
 
 
 class Mark(NamedTuple):
@@ -35,7 +40,8 @@ class Problem(NamedTuple):
         words = [str(self.mark)] if self.mark else []
         if self.path:
             words.append(spell(self.path))
-        return ": ".join([*words, self.what])
+        line = ": ".join([*words, self.what])
+        return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
 
 
 class Problems(OrchestraError):
@@ -43,7 +49,10 @@ class Problems(OrchestraError):
 
     def __init__(self, problems: Iterable[Problem], hint: str | None = None) -> None:
         self.problems = tuple(sorted(dict.fromkeys(problems), key=_place))
-        super().__init__("\n".join(str(problem) for problem in self.problems), hint)
+        lines = [str(problem) for problem in self.problems[:MOST]]
+        if len(self.problems) > MOST:
+            lines.append(f"… and {len(self.problems) - MOST} more")
+        super().__init__("\n".join(lines), hint)
 
 
 def _place(problem: Problem) -> tuple[str, int, int]:
@@ -68,6 +77,11 @@ def spell(path: Path) -> str:
 
 def similar(word: str, choices: Iterable[str]) -> str | None:
     """The choice that was most likely meant, if there is one near enough."""
+    return _similar(word, tuple(choices)) if len(word) <= 100 else None
+
+
+@cache
+def _similar(word: str, choices: tuple[str, ...]) -> str | None:
     ranked = sorted((_distance(word.lower(), choice.lower()), choice) for choice in choices)
     return ranked[0][1] if ranked and ranked[0][0] <= max(1, len(word) // 3) else None
 

@@ -114,8 +114,9 @@ def stop_signal(text: str) -> str | None:
         return f"SIG{_ALIASES.get(word, word)}"
     for base, sign, limit in (("RTMIN", "+", 15), ("RTMAX", "-", 14)):
         rest = word.removeprefix(base)
-        if rest != word and (rest == "" or (rest[0] == sign and rest[1:].isdecimal() and int(rest[1:3]) <= limit)):
-            return f"SIG{word}"
+        steps = rest.removeprefix(sign)
+        if rest != word and (rest == "" or (steps != rest and steps.isdecimal() and int(steps[:9]) <= limit)):
+            return f"SIG{base}{sign}{int(steps)}" if rest else f"SIG{base}"
     return None
 
 

@@ -23,6 +23,7 @@ def rebased_service(service: Node, folder: str) -> Node:
     node = _at(service, "env_file", lambda files: _files(files, absolute))
     node = _at(node, "label_file", lambda files: _files(files, absolute))
     node = _at(node, "volumes", lambda mounts: _mounts(mounts, bind, absolute))
+    node = _at(node, "uses", lambda uses: _at(uses, "stack", lambda stack: _text(stack, absolute)))
     node = _at(node, "rootfs", lambda root: root if root.value == "host" else _text(root, absolute))
     return _at(node, "build", lambda build: _build(build, absolute))
 

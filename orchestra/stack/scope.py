@@ -7,13 +7,14 @@ cannot be turned is reported, left out, and the reading goes on: a file with fiv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from orchestra.stack import units
 from orchestra.stack.nodes import Node, place, value_place
 from orchestra.stack.problems import Path, Problem
 from orchestra.stack.scalars import spelled
+from orchestra.values import dataclass
 
 
 @dataclass(slots=True)

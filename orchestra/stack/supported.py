@@ -5,21 +5,21 @@ Nothing of a stack file is ever ignored in silence.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from orchestra.stack import updates
 from orchestra.stack.problems import Path, did_you_mean, spell
-from orchestra.stack.scope import Scope
+from orchestra.stack.scope import Scope, shown
+from orchestra.stack.units import ip_version
 
 _IMAGE = "images are not supported yet (say rootfs: host to run from this machine's /usr, or rootfs: ./folder)"
 
 REFUSED: dict[str, str] = {
     "annotations": "annotations are not supported yet (labels are)",
-    "blkio_config": "limits of block devices are not supported yet",
     "build": f"build is not supported yet: {_IMAGE}",
     "cgroup": "cgroup is not supported yet: every container has its own cgroup namespace",
     "cgroup_parent": "cgroup_parent is not supported yet",
-    "cpu_period": "cpu_period is not supported yet (use cpus)",
-    "cpu_quota": "cpu_quota is not supported yet (use cpus)",
     "credential_spec": "credential_spec is for Windows",
     "develop": "develop (watch) is not supported yet",
     "device_cgroup_rules": "device_cgroup_rules is not supported yet",
@@ -57,15 +57,12 @@ WITHOUT_EFFECT = frozenset(
         "storage_opt",
     ]
 )
-_DEPLOY_REFUSED = {
-    "update_config": "update_config is not supported yet",
-    "rollback_config": "rollback_config is not supported yet",
-}
 # getrlimit(2), less RLIMIT_LOCKS, which means nothing since Linux 2.4.25.
 _ULIMITS = (
     *("as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice"),
     *("nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
 )
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}")
 _JOIN_REFUSED = ("ipv6_address", "link_local_ips", "interface_name", "driver_opts", "gw_priority")
 _NETWORK_REFUSED = ("driver_opts", "enable_ipv6")
 
@@ -74,13 +71,16 @@ def refuse_unbuilt(model: dict[str, Any], scope: Scope) -> None:
     """Reports everything in the model that could not be done if it were run."""
     for name, service in model["services"].items():
         path: Path = ("services", name)
+        if "uses" in service:
+            _joins(service, path, scope)
+            continue
         _service(service, path, scope)
         _kernel(service, path, scope)
         _deploy(service.get("deploy") or {}, (*path, "deploy"), scope)
         _network_mode(service, path, scope)
+        _bandwidth(service, path, scope)
         _joins(service, path, scope)
         _mounts(service, path, scope)
-        _ports(service, path, scope)
     for key, network in model.get("networks", {}).items():
         _network(network, ("networks", key), scope)
     for key, volume in model.get("volumes", {}).items():
@@ -98,6 +98,9 @@ def _service(service: dict[str, Any], path: Path, scope: Scope) -> None:
     check = service.get("healthcheck", {})
     if service.get("on_unhealthy") == "restart" and not any(key in check for key in ("test", "http", "tcp")):
         scope.report.key_problem((*path, "on_unhealthy"), "nothing tells when it is unhealthy (add a healthcheck)")
+    for index, resolver in enumerate(service.get("dns", ())):
+        if ip_version(resolver) is None:
+            scope.report.problem((*path, "dns", index), f"{resolver!r} is not an IP address")
     for index, link in enumerate(service.get("links", ())):
         other, colon, alias = link.partition(":")
         if colon and alias != other:
@@ -118,10 +121,9 @@ def _kernel(service: dict[str, Any], path: Path, scope: Scope) -> None:
 
 def _deploy(deploy: dict[str, Any], path: Path, scope: Scope) -> None:
     for key in deploy:
-        if key in _DEPLOY_REFUSED:
-            scope.report.key_problem((*path, key), _DEPLOY_REFUSED[key])
-        elif key in ("endpoint_mode", "labels") or (key == "placement" and deploy[key]):
+        if key in ("endpoint_mode", "labels") or (key == "placement" and deploy[key]):
             scope.report.warn(f"{spell((*path, key))} has no effect on one host")
+    updates.refuse_unbuilt(deploy, path, scope)
     mode = deploy.get("mode", "replicated")
     if mode == "global":
         scope.report.warn(f"{spell((*path, 'mode'))}: global means one container on one host")
@@ -131,8 +133,6 @@ def _deploy(deploy: dict[str, Any], path: Path, scope: Scope) -> None:
         if key in deploy.get("restart_policy", {}):
             scope.report.warn(f"{spell((*path, 'restart_policy', key))} has no effect yet")
     resources = deploy.get("resources", {})
-    if "network" in resources.get("limits", {}):
-        scope.report.key_problem((*path, "resources", "limits", "network"), "network limits are not supported yet")
     for key in resources.get("reservations", {}):
         if key == "cpus":
             scope.report.warn(f"{spell((*path, 'resources', 'reservations', key))} has no effect")
@@ -146,6 +146,12 @@ def _network_mode(service: dict[str, Any], path: Path, scope: Scope) -> None:
     if mode == "bridge" or mode.startswith("container:"):
         what = f"network_mode {mode!r} is not supported yet (expected none, host or service:NAME)"
         scope.report.problem((*path, "network_mode"), what)
+    if mode == "host":
+        scope.report.warn(
+            f"{spell((*path, 'network_mode'))}: with network_mode: host it reaches every service of this machine, "
+            "also those on 127.0.0.1 and on abstract sockets, and may listen on its ports "
+            "from net.ipv4.ip_unprivileged_port_start (1024) on"
+        )
     if mode == "host" and service.get("ports"):
         scope.report.warn(f"{spell((*path, 'ports'))} has no effect with network_mode: host")
     elif mode and mode != "bridge" and service.get("ports"):
@@ -154,6 +160,18 @@ def _network_mode(service: dict[str, Any], path: Path, scope: Scope) -> None:
         if mode.startswith("service:"):
             where = f"publish them at {owner}, whose network this service shares"
         scope.report.key_problem((*path, "ports"), where)
+
+
+def _bandwidth(service: dict[str, Any], path: Path, scope: Scope) -> None:
+    """Rates are held at the container's own links."""
+    rates = (service.get("deploy") or {}).get("resources", {}).get("limits", {}).get("network", {})
+    at = (*path, "deploy", "resources", "limits", "network")
+    mode = service.get("network_mode", "")
+    if rates and mode == "none":
+        scope.report.warn(f"{spell(at)} has no effect with network_mode: none")
+    elif rates and mode:
+        owner = "the machine's own network" if mode == "host" else f"the network of {mode.removeprefix('service:')}"
+        scope.report.key_problem(at, f"{owner} is not this service's to limit")
 
 
 def _joins(service: dict[str, Any], path: Path, scope: Scope) -> None:
@@ -168,22 +186,26 @@ def _mounts(service: dict[str, Any], path: Path, scope: Scope) -> None:
         at = (*path, "volumes", index)
         if mount["type"] not in ("bind", "volume", "tmpfs"):
             scope.report.problem(at, f"mounts of type {mount['type']} are not supported yet")
-        if "recursive" in mount.get("bind", {}):
+        bind = mount.get("bind", {})
+        if "recursive" in bind:
             scope.report.problem(at, "bind.recursive is not supported yet")
+        if bind.get("propagation", "rprivate") not in ("private", "rprivate"):
+            what = f"propagation {bind['propagation']} is not supported: what is mounted later stays outside"
+            scope.report.problem(at, what)
         if "labels" in mount.get("volume", {}):
             scope.report.problem(at, "volume.labels are not supported yet (label the volume at the top level)")
-        if "selinux" in mount.get("bind", {}):
-            option = mount["bind"]["selinux"]
+        if "selinux" in bind:
+            option = bind["selinux"]
             scope.report.warn(f"{spell(at)}: option {option} has no effect: containers run without SELinux labels")
 
 
-def _ports(service: dict[str, Any], path: Path, scope: Scope) -> None:
-    for index, port in enumerate(service.get("ports", ())):
-        if port["protocol"] == "sctp":
-            scope.report.problem((*path, "ports", index), "sctp is not supported yet (expected tcp or udp)")
-
-
 def _network(network: dict[str, Any], path: Path, scope: Scope) -> None:
+    _name("network", network, path, scope)
+    if network.get("external"):
+        for key in ("driver", "internal", "ipam", "labels"):
+            if network.get(key):
+                scope.report.warn(f"{spell((*path, key))} has no effect: what is external was made elsewhere")
+        return
     driver = network.get("driver", "bridge")
     if driver == "overlay":
         scope.report.warn(f"{spell((*path, 'driver'))}: overlay is a bridge on one host")
@@ -193,9 +215,6 @@ def _network(network: dict[str, Any], path: Path, scope: Scope) -> None:
         scope.report.warn(f"{spell((*path, 'attachable'))} has no effect")
     if network.get("enable_ipv4") is False:
         scope.report.problem((*path, "enable_ipv4"), "a network without IPv4 is not supported yet")
-    if network.get("external"):
-        what = "external networks are not supported yet: each network belongs to one stack (publish a port instead)"
-        scope.report.key_problem((*path, "external"), what)
     for key in _NETWORK_REFUSED:
         if network.get(key):
             scope.report.key_problem((*path, key), f"{key} is not supported yet")
@@ -217,7 +236,15 @@ def _ipam(ipam: dict[str, Any], path: Path, scope: Scope) -> None:
         scope.report.problem((*path, "config", 0, "subnet"), "IPv6 subnets are not supported yet")
 
 
+def _name(kind: str, model: dict[str, Any], path: Path, scope: Scope) -> None:
+    """It becomes a folder's, as docker's (moby, names.RestrictedNamePattern)."""
+    if not _NAME.fullmatch(model["name"]):
+        what = f"{shown(model['name'])} is no name for a {kind} (use at most 200 letters, digits, _, . and -)"
+        scope.report.key_problem((*path, "name"), what)
+
+
 def _volume(volume: dict[str, Any], path: Path, scope: Scope) -> None:
+    _name("volume", volume, path, scope)
     if volume.get("driver", "local") != "local":
         scope.report.problem((*path, "driver"), f"driver {volume['driver']!r} is not supported (expected local)")
     if volume.get("driver_opts"):

@@ -19,6 +19,8 @@ _NANOSECONDS = {
     "d": 86_400_000_000_000,
     "w": 604_800_000_000_000,
 }
+_RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([kmg]?)bit(?:/s)?\Z", re.IGNORECASE)
+_BITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _TRUE = frozenset(("true", "yes", "y", "on"))
 _FALSE = frozenset(("false", "no", "n", "off"))
 
@@ -35,6 +37,23 @@ def size(value: object) -> int | None:
     shift = _SCALE[(match[2] or "").lower()]
     found = int(float(match[1]) * (1 << shift)) if "." in match[1] else int(match[1]) << shift
     return found if found < 2**63 else None
+
+
+def rate(value: object) -> int | None:
+    """Bits a second of `10mbit`, `1.5gbit`, `64kbit` (units of 1000, as tc(8) has them), or None if it is no rate.
+
+    tc's `mbps` is megabytes, and everybody else's is not: it is none here.
+    """
+    match = _RATE.match(value.strip()) if isinstance(value, str) else None
+    return round(float(match[1]) * _BITS[match[2].lower()]) if match else None
+
+
+def spelled_rate(bits: int) -> str:
+    """The largest unit that needs no more than three decimals: 10mbit, 1.5gbit."""
+    for unit in ("g", "m", "k"):
+        if bits >= _BITS[unit] and bits * 1000 % _BITS[unit] == 0:
+            return f"{bits / _BITS[unit]:g}{unit}bit" if bits % _BITS[unit] else f"{bits // _BITS[unit]}{unit}bit"
+    return f"{bits}bit"
 
 
 def duration(value: object) -> int | None:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+from _thread import get_native_id
 from typing import Any
 
 VERSION = 1
@@ -29,7 +30,7 @@ def ensure_folder(path: str, mode: int = 0o700) -> None:
 
 def write_whole(path: str, content: bytes, durable: bool = True) -> None:
     """Replace a file in one stroke; `durable` waits for the disk. Raises OSError, leaving the old file as it was."""
-    temporary = f"{path}.{os.getpid()}.new"
+    temporary = _beside(path)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -57,7 +58,7 @@ def write_json(path: str, content: Any, durable: bool = True) -> None:
 
 def keep_before(path: str, before: str) -> None:
     """Give the file as it is now a second name, under which it stays when the first one is replaced."""
-    temporary = f"{before}.{os.getpid()}.new"
+    temporary = _beside(before)
     try:
         os.link(path, temporary)
     except FileNotFoundError:
@@ -67,6 +68,13 @@ def keep_before(path: str, before: str) -> None:
     os.rename(temporary, before)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)  # rename(2) leaves it where both names are of one file already
+
+
+def remove_tree(path: str, *, whatever_happens: bool = False) -> None:
+    """Remove a folder with all that is in it. Raises OSError, or leaves what cannot be removed."""
+    from shutil import rmtree  # brings three compressors along, for which a start has no time
+
+    rmtree(path, ignore_errors=whatever_happens)
 
 
 def read_json(path: str) -> Any | None:
@@ -85,6 +93,11 @@ def read_json(path: str) -> Any | None:
         pass
     os.replace(path, f"{path}.bad")
     return None
+
+
+def _beside(path: str) -> str:
+    """A name of this thread's own: two that write the same file at once do not take each other's away."""
+    return f"{path}.{get_native_id()}.new"
 
 
 def _sync_folder(path: str) -> None:

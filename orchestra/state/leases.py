@@ -6,9 +6,10 @@ holder that was killed finds what it had.
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,21 +27,56 @@ class Leases:
     def __init__(self, content: dict[str, Any]) -> None:
         self.ranges: dict[str, int] = content.get("ranges", {})
         self.subnets: dict[str, list[str]] = content.get("subnets", {})  # network id -> [subnet, host, router]
+        # In external networks: network id -> "STACK/CONTAINER", or "STACK/" for its resolver -> address
+        self.addresses: dict[str, dict[str, str]] = content.get("addresses", {})
+        self.volumes: dict[str, list[str]] = content.get("volumes", {})  # volume -> each "STACK/CONTAINER" with it
+        self._taken: set[int] = set()  # ranges of all holders and of others, once somebody asked for a new one
 
     def range_of(self, key: str) -> int:
         """The first host id of the range of 65536 that belongs to this container."""
         if key not in self.ranges:
-            taken = set(self.ranges.values()) | _foreign_ranges()
-            self.ranges[key] = next(number for number in range(FIRST_RANGE, LAST_RANGE) if number not in taken)
+            if not self._taken:
+                self._taken = set(self.ranges.values()) | _foreign_ranges()
+            self.ranges[key] = next(number for number in range(FIRST_RANGE, LAST_RANGE) if number not in self._taken)
+            self._taken.add(self.ranges[key])
         return self.ranges[key] * RANGE
 
     def release(self, keys: Sequence[str]) -> None:
+        self._taken.clear()
         for key in keys:
             self.ranges.pop(key, None)
             self.subnets.pop(key, None)
 
+    def use_volumes(self, stack: str, used: Mapping[str, Iterable[str]]) -> None:
+        """Exactly these are used by a stack: volume -> its containers."""
+        for name in {*used, *self.volumes}:
+            others = [each for each in self.volumes.get(name, ()) if not each.startswith(f"{stack}/")]
+            mine = [f"{stack}/{container}" for container in used.get(name, ())]
+            self._put(self.volumes, name, sorted(others + mine))
+
+    def let_go(self, holder: str, network: str | None = None) -> None:
+        """What a holder ("STACK/CONTAINER") had of volumes and external networks, or of that network only."""
+        for ident, held in list(self.addresses.items()):
+            if network in (None, ident):
+                self._put(self.addresses, ident, {each: address for each, address in held.items() if each != holder})
+        if network is None:
+            for name, holders in list(self.volumes.items()):
+                self._put(self.volumes, name, [each for each in holders if each != holder])
+
+    @staticmethod
+    def _put(entries: dict[str, Any], key: str, value: Any) -> None:
+        if value:
+            entries[key] = value
+        else:
+            entries.pop(key, None)
+
     def content(self) -> dict[str, Any]:
-        return {"ranges": self.ranges, "subnets": self.subnets}
+        return {
+            "ranges": self.ranges,
+            "subnets": self.subnets,
+            "addresses": self.addresses,
+            "volumes": self.volumes,
+        }
 
 
 @contextmanager
@@ -50,7 +86,7 @@ def leases(path: str) -> Iterator[Leases]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         before = read_json(path) or {}
-        held = Leases({kind: dict(entries) for kind, entries in before.items()})
+        held = Leases(copy.deepcopy(before))
         yield held
         if held.content() != before:
             write_json(path, held.content())

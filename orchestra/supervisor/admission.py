@@ -6,19 +6,23 @@ Everything is decided and held, or an error says why not and nothing has changed
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from ..errors import OrchestraError
-from ..network.leftovers import host_subnets
+from ..network.links import host_subnets
 from ..places import Places
 from ..plan.addresses import allocate, interfaces, joins_of
 from ..plan.facts import Target, Wanted
-from ..plan.subnets import choose_subnet, choose_uplink, gateway_of
+from ..plan.launch import capabilities
+from ..plan.subnets import choose_subnet, choose_uplink, gateway_of, overlap
 from ..plan.wiring import Publication, Router, Uplink
-from ..stack.model import FileSource, Network
+from ..runtime import seccomp
+from ..stack.model import FileSource, HttpProbe, Join, Network, Service, TcpProbe
+from ..state import externals
 from ..state.leases import Leases, leases
+from ..state.users import users
+from ..values import dataclass
 from .book import Page
 from .ports import HeldPorts
 
@@ -36,22 +40,37 @@ class Admitted:
 def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSource], held: HeldPorts) -> Admitted:
     """What each container gets. Blocks for files and netlink. Raises OrchestraError for what does not fit."""
     _readable(files)
+    for target in wanted.targets.values():
+        if (profile := target.service.security.seccomp) not in ("default", seccomp.UNCONFINED):
+            seccomp.ensure_filter(places.home.cache, profile, capabilities(target.service)["bounding"])
     for name, target in wanted.targets.items():
         if not (target.service.command or target.service.entrypoint):
             raise OrchestraError(
                 f"cannot start {name}: service {target.service.name} has no command", "add `command:`"
             )
+    _may_listen(wanted)
+    _outside_there(places, wanted)
     with leases(places.home.leases) as held_leases:
         routers = {key: _router(places, page, key, network, held_leases) for key, network in wanted.networks.items()}
         bases = {name: held_leases.range_of(f"{places.scope}/{name}") for name in wanted.targets}
-    # What is still there keeps its router and address until it is removed.
-    routers = {**page.routers, **routers}
-    addresses = {
-        key: allocate(router.subnet, router.gateway, page.addresses.get(key, {}), joins_of(wanted.targets, key))
-        for key, router in routers.items()
-    }
+        # What is still there keeps its router and address until it is removed.
+        routers = {**page.routers, **routers}
+        addresses = {
+            key: allocate(
+                router.subnet,
+                router.gateway,
+                {
+                    **page.guests.get(key, {}),
+                    **page.addresses.get(key, {}),
+                    **_of_others(places, router, held_leases),
+                },
+                joins_of(wanted.targets, key),
+            )
+            for key, router in routers.items()
+        }
+        _lease_outside(places, page, wanted, routers, addresses, held_leases)
     ways = _ways(wanted.targets, routers, addresses)
-    ports = held.choose(wanted.targets, page.ports, ways)
+    ports = held.choose(wanted.targets, _had(wanted, page), ways)
     leaving = set(page.seen) - set(wanted.targets)
     return Admitted(
         routers,
@@ -61,13 +80,110 @@ def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSo
     )
 
 
+_UNPRIVILEGED = "net.ipv4.ip_unprivileged_port_start"
+
+
+def _may_listen(wanted: Wanted) -> None:
+    """Raises OrchestraError for ports of the machine that nobody without rights over its network may have: who is in
+    a user namespace has none, whatever it was given."""
+    with open("/proc/sys/" + _UNPRIVILEGED.replace(".", "/")) as setting:
+        first = int(setting.read())
+    for name, target in wanted.targets.items():
+        service = target.service
+        low = [port for port in _listens_on(service) if port < first] if service.network_mode == "host" else []
+        if low:
+            raise OrchestraError(
+                f"cannot start {name}: with network_mode: host it may not listen on port {min(low)}, "
+                f"since {_UNPRIVILEGED} of this machine is {first}",
+                "leave network_mode out and publish the port; or, for every user of this machine, "
+                f"sysctl -w {_UNPRIVILEGED}={min(low)}",
+            )
+
+
+def _listens_on(service: Service) -> set[int]:
+    """As far as the stack file tells."""
+    texts = (text.partition("/")[0].partition("-")[0] for text in service.expose)
+    found = {int(text) for text in texts if text.isdecimal()}
+    probe = service.healthcheck.probe if service.healthcheck else None
+    if isinstance(probe, (HttpProbe, TcpProbe)) and not probe.host:
+        found.add(probe.port)
+    return found
+
+
+def _outside_there(places: Places, wanted: Wanted) -> None:
+    """Raises OrchestraError for external networks and volumes that do not exist."""
+    for network in wanted.networks.values():
+        if network.external and externals.definition(places.home, network.name) is None:
+            raise _missing("network", network.name)
+    for volume in wanted.volumes.values():
+        used = (
+            target
+            for target in wanted.targets.values()
+            for mount in target.service.mounts
+            if mount.source == volume.key
+        )
+        if volume.external and any(used) and not os.path.isdir(places.home.volume(volume.name)):
+            raise _missing("volume", volume.name)
+
+
+def _missing(kind: str, name: str) -> OrchestraError:
+    return OrchestraError(f"{kind} {name} is external and does not exist", f"orchestra {kind} create {name}")
+
+
+def _of_others(places: Places, router: Router, held: Leases) -> dict[str, str]:
+    """Addresses in an external network that are not for containers of this stack: holder -> address."""
+    if not router.external:
+        return {}
+    mine = f"{places.name}/"
+    known = held.addresses.get(router.id, {})
+    return {
+        holder: address
+        for holder, address in known.items()
+        if holder == mine or (not holder.startswith(mine) and users(places.home, [holder]))
+    }
+
+
+def _lease_outside(
+    places: Places,
+    page: Page,
+    wanted: Wanted,
+    routers: Mapping[str, Router],
+    addresses: Mapping[str, Mapping[str, str]],
+    held: Leases,
+) -> None:
+    """Hold what others must not take or remove: addresses in external networks, volumes."""
+    for key, router in routers.items():
+        if router.external:
+            given = {**_only(page.addresses.get(key, {}), set(page.seen)), **addresses[key]}
+            mine = {f"{places.name}/{name}": address for name, address in given.items()}
+            held.addresses[router.id] = {**_of_others(places, router, held), **mine}
+    used: dict[str, list[str]] = {}
+    for name, service in {
+        **{name: seen.service for name, seen in page.seen.items()},
+        **{name: target.service for name, target in wanted.targets.items()},
+    }.items():
+        for mount in service.mounts:
+            if mount.type == "volume" and (volume := wanted.volumes.get(mount.source)):
+                used.setdefault(volume.name, []).append(name)
+    held.use_volumes(places.name, used)
+
+
+def _had(wanted: Wanted, page: Page) -> dict[str, tuple[Publication, ...]]:
+    """What containers publish so far; one that replaces another publishes on the same host ports."""
+    inherited = {
+        name: page.ports[target.replaces] for name, target in wanted.targets.items() if target.replaces in page.ports
+    }
+    return {**inherited, **page.ports}
+
+
 def _readable(files: Mapping[str, FileSource]) -> None:
     """`files`: "secret/NAME" and "config/NAME" -> where its bytes come from."""
     for key, source in files.items():
         kind, _, name = key.partition("/")
         if source.file is not None and not os.path.isfile(source.file):
+            state = "is not a regular file" if os.path.exists(source.file) else "does not exist"
             raise OrchestraError(
-                f"{kind} {name}: there is no file {source.file}", f"create it, or correct `file:` of {kind}s.{name}"
+                f"{kind} {name}: {source.file} {state}", f"create it, or correct `file:` of {kind}s.{name}"
             )
 
 
@@ -76,6 +192,8 @@ def _only(held: Mapping[str, T], names: set[str]) -> dict[str, T]:
 
 
 def _router(places: Places, page: Page, key: str, network: Network, held: Leases) -> Router:
+    if network.external:
+        return _external_router(places, network, held)
     before = page.routers.get(key)
     if before is not None and page.networks.get(key, network) == network:
         return before
@@ -85,6 +203,8 @@ def _router(places: Places, page: Page, key: str, network: Network, held: Leases
     lease = held.subnets.get(ident)
     if network.subnet is not None:
         subnet = network.subnet
+        own = {before.subnet if before else "", lease[0] if lease else ""}
+        _beside(network, [other for other in around if other not in own])
     elif lease is not None and before is not None:
         subnet = lease[0]
     else:
@@ -94,6 +214,30 @@ def _router(places: Places, page: Page, key: str, network: Network, held: Leases
     gateway = network.gateway or gateway_of(subnet)
     uplink = None if network.internal else Uplink(f"orc{ident}", host, router)
     return Router(ident, network.name, places.router_pin(key), subnet, gateway, uplink)
+
+
+def _beside(network: Network, around: Iterable[str]) -> None:
+    """Raises OrchestraError when the subnet that was asked for is somebody else's: its hosts could not be reached."""
+    assert network.subnet is not None
+    for other in around:
+        if overlap(network.subnet, other):
+            raise OrchestraError(
+                f"network {network.name}: its subnet {network.subnet} overlaps with {other}, "
+                "which this machine has a route to or another network uses",
+                "choose another ipam.config.subnet, or leave it out",
+            )
+
+
+def _external_router(places: Places, network: Network, held: Leases) -> Router:
+    """As it was defined, with an address for a resolver of our own."""
+    found = externals.definition(places.home, network.name)
+    if found is None:
+        raise _missing("network", network.name)
+    holder, taken = f"{places.name}/", held.addresses.setdefault(found.id, {})
+    taken[holder] = allocate(found.subnet, found.gateway, taken, {holder: Join(network.key)})[holder]
+    uplink = None if found.internal else Uplink(f"orc{found.id}", found.host_address, found.router_address)
+    pin = places.home.network_pin(found.name)
+    return Router(found.id, found.name, pin, found.subnet, found.gateway, uplink, found.name, taken[holder])
 
 
 def _ways(

@@ -4,8 +4,6 @@ kernel denies is corrected in the book; nothing is changed in the kernel, but fo
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import anyio.to_thread
 
 from ..network.inside import is_pinned
@@ -13,6 +11,7 @@ from ..network.routers import alive
 from ..plan.facts import Run
 from ..runtime import cgroups, sandbox
 from ..stack.model import Service
+from ..values import replace
 from ..wire.codec import decode
 from ..wire.keeping import Child
 from .link import Link
@@ -42,7 +41,8 @@ async def look_around(world: World) -> None:
 def _look_around(world: World) -> None:
     for key in list(world.networks):
         router = world.page.routers.get(key)
-        if router is None or not is_pinned(router.pin) or not alive(router):
+        # An external one is joined anew: who else was there meanwhile may have had to make it anew.
+        if router is None or router.external or not is_pinned(router.pin) or not alive(router):
             del world.networks[key]
     names = {volume.name for volume in world.wanted.volumes.values()} | world.wanted.discard_volumes
     world.look_for_volumes(names)
@@ -79,8 +79,12 @@ def _take(world: World, child: Child) -> None:
         world.started(name, run, child["pid"])
     if child["ended"] is None:
         world.pids[name] = child["pid"]
+        world.note(name, paused=cgroups.driver().frozen(child["cgroup"]))  # the kernel knows best
         _pin_again(world, name, child["pid"])
     else:
+        # What has run was made, also where the supervisor that made it did not live to write that down.
+        if not world.seen[name].made and is_pinned(world.places.user_pin(name)):
+            world.note(name, made=True)
         world.take(child, oom_killed)
 
 

@@ -15,14 +15,12 @@ import anyio.abc
 
 from ..errors import OrchestraError
 from ..places import Places
-from ..wire.frames import BadFrame, Message, Reader, encode
+from ..wire.frames import BadFrame, Message, Reader, descriptors_of, encode
 
 BLOCK = 1 << 16
 MOST_DESCRIPTORS = 16
-MOST_WAITING = 64
 BACKLOG = 128
 
-Answer = Callable[..., Awaitable[None]]
 Handler = Callable[[Message, list[int], "Caller"], Awaitable[dict[str, Any]]]
 
 
@@ -32,6 +30,7 @@ class Caller:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._sending = anyio.Lock()
+        self.stack = ""  # the stack whose supervisor it is, once it has said so
 
     async def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Raises OSError when the client has gone."""
@@ -97,6 +96,14 @@ class Api:
                 await caller.send({"re": number, "error": trouble})
         except ConnectionError:
             return  # the client has gone; what it asked for goes on
+        except OSError as error:  # want of room, descriptors, memory: nobody's fault
+            trouble = {
+                "what": f"the system refuses it: {error}",
+                "hint": "see what it lacks",
+                "status": 1,
+            }
+            with contextlib.suppress(OSError):
+                await caller.send({"re": number, "error": trouble})
         except Exception:  # noqa: BLE001 - a fault of ours in one request must not take the others along
             traceback.print_exc()
             trouble = {"what": "a fault in orchestra", "hint": f"see {self._own_log}", "status": 1}
@@ -115,16 +122,16 @@ async def _messages(connection: socket.socket) -> AsyncIterator[tuple[Message, l
         while True:
             await anyio.wait_readable(connection)
             try:
-                data, descriptors, _, _ = socket.recv_fds(connection, BLOCK, MOST_DESCRIPTORS)
+                data, descriptors, _, _ = socket.recv_fds(
+                    connection, BLOCK, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+                )
             except BlockingIOError:
                 continue
             if not data:
                 return
             arrived += descriptors
             for message in reader.feed(data):
-                count = int(message.get("fds", 0))
-                its, arrived = arrived[:count], arrived[count:]
-                yield message, its
+                yield message, descriptors_of(message, arrived)
     finally:
         for unclaimed in arrived:
             os.close(unclaimed)

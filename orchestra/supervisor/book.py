@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 
 from ..places import Places
 from ..plan.facts import Seen, Wanted
 from ..plan.wiring import Publication, Router
 from ..stack.model import FileSource, Network, Stack
 from ..state.files import ensure_folder, keep_before, read_json, write_json
+from ..values import dataclass, replace
 from ..wire.codec import decode, encode
 
 
@@ -31,6 +32,8 @@ class Page:
     bases: Mapping[str, int] = field(default_factory=dict)  # container -> first host id
     files: Mapping[str, FileSource] = field(default_factory=dict)  # "secret/x" and "config/x"
     networks: Mapping[str, Network] = field(default_factory=dict)  # those that were made, as they were made
+    guests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """network key -> container of another stack ("accounts/accounts/accounts-accounts-1") -> address"""
 
 
 def load_page(places: Places) -> Page:
@@ -78,4 +81,4 @@ def for_this_boot(page: Page, boot: str) -> Page:
         for name, target in page.wanted.targets.items()
         if not target.oneoff
     }
-    return replace(page, boot=boot, seen=seen, wanted=replace(page.wanted, targets=targets))
+    return replace(page, boot=boot, seen=seen, guests={}, wanted=replace(page.wanted, targets=targets))

@@ -2,41 +2,75 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import anyio
 import anyio.to_thread
 
 from ..errors import OrchestraError
 from ..network.inside import is_pinned
 from ..network.routers import alive
+from ..network.shaping import all_shaped, ensure_shapes
 from ..plan.facts import Seen
+from ..plan.wiring import Plug, Router
+from ..runtime import cgroups
+from . import limiting
+from .borrowing import Borrowing
 from .perform import Performer
-from .wiring import own_net_pin
+from .wiring import own_net_pin, plugs_of
 from .world import World
 
 PAUSE = 5.0
 
 
 class Care:
-    def __init__(self, world: World, performer: Performer) -> None:
+    def __init__(self, world: World, performer: Performer, borrowing: Borrowing) -> None:
         self._world = world
         self._performer = performer
+        self._borrowing = borrowing
+        self._since = time.monotonic()
+        self._killed: dict[tuple[str, int], int] = {}  # by container and run
 
     async def run(self) -> None:
         while True:
             await anyio.sleep(PAUSE)
             await self._sandboxes()
+            await self._borrowing.check()
             for key in list(self._world.networks):
-                router = self._world.page.routers.get(key)
-                if router is None or key in self._world.busy_networks:
-                    continue
-                if not is_pinned(router.pin):
-                    # Its namespace is gone, and everything in it: to be made anew.
-                    self._world.journal.tell("notice", f"network {router.label} was taken away and is made again")
-                    del self._world.networks[key]
-                    self._world.ring()
-                elif not await anyio.to_thread.run_sync(alive, router):
-                    self._world.journal.tell("notice", f"network {router.label} was damaged and is made whole again")
-                    await self._performer.heal(key)
+                await self._network(key)
+            await self._rates()
+            await self._cgroups()
+            await self._memory()
+
+    async def _network(self, key: str) -> None:
+        world = self._world
+        router = world.page.routers.get(key)
+        if router is None or not self._is_up(key, router):
+            return
+        if not is_pinned(router.pin) or not self._is_joined(key, router):
+            # Its namespace is gone, and everything in it: to be made anew.
+            world.journal.tell("notice", f"network {router.label} was taken away and is made again")
+            del world.networks[key]
+            world.ring()
+        # What is damaged may be just on its way out.
+        elif not await anyio.to_thread.run_sync(alive, router) and self._is_up(key, router):
+            world.journal.tell("notice", f"network {router.label} was damaged and is made whole again")
+            world.busy_networks.add(key)  # nobody takes it away meanwhile
+            try:
+                await self._performer.heal(key)
+            finally:
+                world.busy_networks.discard(key)
+                world.ring()
+
+    def _is_up(self, key: str, router: Router) -> bool:
+        """As it was, with no step under way."""
+        world = self._world
+        return key in world.networks and key not in world.busy_networks and world.page.routers.get(key) == router
+
+    def _is_joined(self, key: str, router: Router) -> bool:
+        """Another stack may have found an external network gone first, and have made it anew without our plugs."""
+        return not router.external or self._world.joined.get(key) == os.stat(router.pin).st_ino
 
     async def _sandboxes(self) -> None:
         """A pin that is gone: the next run, and whoever wants to look inside, could not find the namespaces."""
@@ -53,6 +87,75 @@ class Care:
             if name in world.seen:
                 world.note(name, busy=False)
             world.ring()
+
+    async def _rates(self) -> None:
+        """Buckets that somebody took off a link."""
+        for name in list(self._world.seen):
+            if plugs := self._limited(name):
+                try:
+                    if await anyio.to_thread.run_sync(all_shaped, plugs):
+                        continue
+                    # A limit that was changed while it was looked at is the step's to hold, or to lift.
+                    if self._limited(name) == plugs:
+                        await self._hold(name, plugs)
+                except (OrchestraError, OSError) as error:  # a namespace is gone: that is seen, and told, above
+                    self._world.journal.tell("trouble", f"the bandwidth of {name} is not limited: {error}", "", name)
+
+    def _limited(self, name: str) -> list[Plug]:
+        """The plugs of a container that is held to a rate and has no step under way; none of any other."""
+        seen = self._world.seen.get(name)
+        if seen is None or not seen.made or seen.busy:
+            return []
+        if seen.service.limits.ingress is None and seen.service.limits.egress is None:
+            return []
+        return [plug for _, plug in plugs_of(self._world, name, seen.service)]
+
+    async def _hold(self, name: str, plugs: list[Plug]) -> None:
+        world = self._world
+        world.note(name, busy=True)  # nobody gives it other limits meanwhile
+        try:
+            await anyio.to_thread.run_sync(ensure_shapes, plugs)
+            world.journal.tell("notice", f"the bandwidth of {name} was not limited and is again", "", name)
+        finally:
+            if name in world.seen:
+                world.note(name, busy=False)
+            world.ring()
+
+    async def _cgroups(self) -> None:
+        """Somebody removed them, or moved processes out of them."""
+        world = self._world
+        alive = {
+            name: (world.pids[name], seen.service)
+            for name, seen in world.seen.items()
+            if seen.alive and not seen.busy and name in world.pids
+        }
+        for name in await anyio.to_thread.run_sync(limiting.escaped, world, alive):
+            seen = world.seen.get(name)
+            if seen is None or seen.busy or world.pids.get(name) != alive[name][0]:
+                continue
+            try:
+                await anyio.to_thread.run_sync(limiting.bring_back, world, name, *alive[name])
+            except (OrchestraError, OSError) as error:
+                world.tell_of(name, "trouble", f"{name} is not in its cgroups, where its limits are: {error}")
+                continue
+            world.note(name, paused=cgroups.driver().frozen(world.places.cgroup(name)))
+            world.tell_of(name, "notice", f"{name} was moved out of its cgroups and is in them again, limits and all")
+
+    async def _memory(self) -> None:
+        """Processes that were killed for want of memory while their container goes on."""
+        world, driver = self._world, cgroups.driver()
+        alive = {name: seen.run for name, seen in world.seen.items() if seen.alive and seen.run is not None}
+        counts = await anyio.to_thread.run_sync(
+            lambda: {name: driver.oom_kills(world.places.cgroup(name)) for name in alive}
+        )
+        told, self._killed = self._killed, {}
+        for name, run in alive.items():
+            # Who was there before this supervisor has had its earlier ones told by the one before.
+            before = told.get((name, run.number), 0 if run.started > self._since else counts[name])
+            self._killed[name, run.number] = counts[name]
+            if counts[name] > before and name in world.seen and world.seen[name].run == run:
+                text = f"a process of {name} was killed: the container is at its limit of memory"
+                world.tell_of(name, "oom", text)
 
     def _is_whole(self, name: str, seen: Seen) -> bool:
         net = own_net_pin(self._world, name, seen.service)

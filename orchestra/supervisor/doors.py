@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from ..errors import OrchestraError
 from ..network.routers import dns_sockets
+from ..plan.replacing import serves
 from .names import Resolver
 from .ports import HeldPorts, Key
 from .relay import Relay
@@ -56,7 +57,8 @@ class Doors:
             if thing.startswith(f"{PORT} ") and thing not in held:
                 await self._shelf.drop(thing)
         for thing, key in held.items():
-            await self._shelf.keep(thing, self._held.sockets(key))
+            if sockets := self._held.sockets(key):  # none if it was released during one of the waits in here
+                await self._shelf.keep(thing, sockets)
 
     async def _resolve(self, key: str, scope: anyio.CancelScope) -> None:
         with scope:
@@ -77,7 +79,7 @@ class Doors:
         return [
             (one.address, one.port)
             for name, published in self._world.page.ports.items()
-            if name in self._world.seen and self._world.seen[name].alive
+            if name in self._world.seen and self._world.seen[name].alive and serves(self._world.wanted, name)
             for one in published
             if (one.host_ip, one.host_port, one.protocol) == key
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio
 
@@ -31,17 +31,21 @@ class Execs:
         self, container: str, process: Process, seccomp: str, descriptors: Sequence[int], kill_after: float = 0.0
     ) -> tuple[str, int, list[int]]:
         """Its name, its pid, and the terminal's master if it has one. Raises link.Refused."""
+        wish = {"do": "exec", "process": process, "seccomp": seccomp, "timeout": kill_after}
+        return await self._begin(container, wish, descriptors)
+
+    async def copy(self, container: str, wish: Mapping[str, object], descriptors: Sequence[int]) -> str:
+        """`wish` is the rest of keeping.CopyRequest. Its name, to wait for its end by. Raises link.Refused."""
+        name, _, _ = await self._begin(container, {"do": "copy", **wish}, descriptors)
+        return name
+
+    async def _begin(
+        self, container: str, wish: dict[str, object], descriptors: Sequence[int]
+    ) -> tuple[str, int, list[int]]:
         self._last += 1
         name = f"exec-{self._last}"
         self._waiting[name] = (anyio.Event(), [])
-        request = {
-            "do": "exec",
-            "name": container,
-            "exec": name,
-            "process": process,
-            "seccomp": seccomp,
-            "timeout": kill_after,
-        }
+        request = {**wish, "name": container, "exec": name}
         try:
             reply, came = await self._link.request(request, descriptors)
         except BaseException:
@@ -50,7 +54,7 @@ class Execs:
         return name, int(reply["pid"]), came
 
     async def ended(self, name: str) -> Ended:
-        """Wait for the end of what `start` started."""
+        """Wait for the end of what `start` started; or else `forget` it."""
         event, result = self._waiting[name]
         try:
             await event.wait()
@@ -59,8 +63,8 @@ class Execs:
         return result[0]
 
     def forget(self, name: str) -> None:
-        """Nobody waits for its end."""
-        del self._waiting[name]
+        """Nobody waits for its end, any more or at all. Idempotent."""
+        self._waiting.pop(name, None)
 
     def take(self, message: Message) -> None:
         """The keeper's `exec_exited`."""

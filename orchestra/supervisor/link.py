@@ -13,7 +13,7 @@ import anyio
 from ..client import dial
 from ..errors import OrchestraError
 from ..places import Places
-from ..wire.frames import BadFrame, Message, Reader, encode
+from ..wire.frames import BadFrame, Message, Reader, descriptors_of, encode
 
 BLOCK = 1 << 16
 MOST_DESCRIPTORS = 250  # SCM_MAX_FD is 253 (unix(7))
@@ -71,7 +71,7 @@ class Link:
 
     def connect(self) -> None:
         """Raises OSError when no keeper listens."""
-        self._socket = dial(self._places.run, "keeper.sock")
+        self._socket = socket.socket(fileno=dial(self._places.run, "keeper.sock").detach())
         self._socket.setblocking(False)
         self._reader = Reader()
 
@@ -99,8 +99,14 @@ class Link:
         number = self._last
         waiting = self._waiting[number] = _Waiting()
         extra = {"fds": len(descriptors)} if descriptors else {}
-        await self._send(encode({**message, **extra, "id": number}), descriptors)
-        await waiting.done.wait()
+        try:
+            await self._send(encode({**message, **extra, "id": number}), descriptors)
+            await waiting.done.wait()
+        except BaseException:  # whoever asked has gone: what comes is for nobody
+            self._waiting.pop(number, None)
+            for unclaimed in waiting.descriptors:
+                os.close(unclaimed)
+            raise
         if waiting.reply is None:
             raise KeeperGone
         if failure := waiting.reply.get("error"):
@@ -127,7 +133,7 @@ class Link:
     async def _read_once(self, connection: socket.socket) -> bool:
         await anyio.wait_readable(connection)
         try:
-            data, descriptors, _, _ = socket.recv_fds(connection, BLOCK, MOST_DESCRIPTORS)
+            data, descriptors, _, _ = socket.recv_fds(connection, BLOCK, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return True
         except OSError:
@@ -146,8 +152,7 @@ class Link:
         if "event" in message:
             self._on_event(message)
             return
-        count = int(message.get("fds", 0))
-        descriptors, self._arrived = self._arrived[:count], self._arrived[count:]
+        descriptors = descriptors_of(message, self._arrived)
         waiting = self._waiting.pop(message.get("re", 0), None)
         if waiting is None:
             for unclaimed in descriptors:

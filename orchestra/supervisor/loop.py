@@ -13,22 +13,32 @@ import anyio.to_thread
 from ..errors import OrchestraError
 from ..plan.facts import Seen, Trouble
 from ..plan.reconcile import reconcile
+from ..plan.sharing import thing_of
 from ..plan.signals import number_of
 from ..plan.steps import (
+    Adjust,
     ContainerStep,
     DropNetwork,
     DropVolume,
+    GiveBack,
+    GoBack,
     Groundwork,
+    Join,
     Kill,
     Launch,
+    Lease,
     Make,
     MakeNetwork,
     MakeVolume,
+    Part,
     Plan,
     Remove,
     Stop,
+    TakeOver,
 )
+from .borrowing import Borrowing
 from .health import HealthWatch
+from .limiting import adjust
 from .link import KeeperGone
 from .perform import Performer
 from .world import World
@@ -40,17 +50,27 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Loop:
-    def __init__(self, world: World, performer: Performer, health: HealthWatch, tasks: anyio.abc.TaskGroup) -> None:
+    def __init__(
+        self,
+        world: World,
+        performer: Performer,
+        borrowing: Borrowing,
+        health: HealthWatch,
+        tasks: anyio.abc.TaskGroup,
+    ) -> None:
         self._world = world
         self._performer = performer
+        self._borrowing = borrowing
         self._health = health
         self._tasks = tasks
+        self._held: dict[str, str] = {}  # container -> the reason that was told
 
     async def run(self) -> None:
         world = self._world
         while True:
             plan = world.plan = reconcile(world.wanted, world.facts(), time.monotonic())
             self._dispatch(plan)
+            self._tell_holds(plan)
             self._health.look()
             busy = world.busy_networks or any(seen.busy for seen in world.seen.values())
             world.settled = not busy and not plan.groundwork and not plan.steps
@@ -58,6 +78,16 @@ class Loop:
             await world.rung(plan.look_again)
             if sum(seen.busy for seen in world.seen.values()) > MANY:
                 await anyio.sleep(GATHER)
+
+    def _tell_holds(self, plan: Plan) -> None:
+        """Who waits for another service, once for each reason."""
+        held = {hold.container: hold for hold in plan.holds if hold.on}
+        for name, hold in held.items():
+            if self._held.get(name) != hold.reason and name in self._world.seen:
+                self._world.tell_of(
+                    name, "hold", f"{name} waits: {hold.reason}", reason=hold.reason, on=" ".join(hold.on)
+                )
+        self._held = {name: hold.reason for name, hold in held.items()}
 
     def _dispatch(self, plan: Plan) -> None:
         for ground in plan.groundwork:
@@ -91,6 +121,12 @@ class Loop:
                 return partial(self._performer.stop, name, signal, cause)
             case Kill(name, cause):
                 return partial(self._performer.kill, name, cause)
+            case TakeOver():
+                return partial(self._performer.take_over, step)
+            case GoBack():
+                return partial(self._performer.go_back, step)
+            case Adjust(name, cause):
+                return partial(adjust, self._world, name, cause)
         raise AssertionError(step)
 
     async def _batch(self, names: list[str], act: Callable[[Sequence[str]], Awaitable[None]]) -> None:
@@ -131,7 +167,10 @@ class Loop:
     async def _ground(self, step: Groundwork) -> None:
         thing = _thing(step)
         try:
-            await self._performer.ground(step)
+            if isinstance(step, (Lease, Join, Part, GiveBack)):
+                await self._borrowing.perform(step)
+            else:
+                await self._performer.ground(step)
             self._world.troubles.pop(thing, None)
         except (OrchestraError, OSError) as error:
             what = error.what if isinstance(error, OrchestraError) else str(error)
@@ -152,3 +191,5 @@ def _thing(step: Groundwork) -> str:
             return volume.name
         case DropVolume(name):
             return name
+        case Lease() | Join() | Part() | GiveBack():
+            return thing_of(step)

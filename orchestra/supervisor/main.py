@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import sys
 from functools import partial
@@ -18,16 +19,24 @@ from ..network.routers import remove_router
 from ..places import Places
 from ..runtime import cgroups
 from ..stack.model import Service
+from ..state.files import remove_tree
 from ..wire.frames import Message
-from . import adopt, strays, wiring
-from .api import Api
+from . import adopt, draining, externals, strays, wiring
+from .afterwards import Afterwards
+from .api import Api, Handler
 from .book import for_this_boot, load_page
+from .booking import Booking
+from .borrowing import Borrowing
 from .care import Care
+from .control import Control
 from .doors import Doors
 from .execs import Execs
 from .health import HealthWatch
 from .journal import Journal
+from .lasting import lasting
+from .lending import Lending
 from .link import KeeperGone, Link
+from .looking import Looking
 from .loop import Loop
 from .oneoff import OneOffs
 from .perform import Performer
@@ -39,7 +48,11 @@ from .world import World
 
 IDLE = 10.0
 """Seconds after which a supervisor that nobody has asked for anything, and that has nothing, ends."""
-SAVE_PAUSE = 0.05
+SAVE_PAUSE, FULL_PAUSE = 0.05, 1.0
+"""Seconds between two writings of the page, at the least and, also while the disk is full, at the most."""
+SAVE_SHARE = 20
+"""Writing gets one part in so many of the time: the page of a large stack takes ten milliseconds, and while much
+changes it would be written all the time. What is wanted does not wait for it: see `Booking`."""
 PATIENCE = 2.0
 """Seconds that the keeper, which starts its supervisor before everything else, may take to listen."""
 
@@ -47,15 +60,28 @@ PATIENCE = 2.0
 class Supervisor:
     def __init__(self, places: Places) -> None:
         self.places = places
-        journal = Journal(places.journal)
-        self.world = World(places, for_this_boot(load_page(places), adopt.boot_id()), journal)
+        self.world = World(places, for_this_boot(load_page(places), adopt.boot_id()), Journal())
         self.held = HeldPorts()
         self.link = Link(places, self._on_event)
         self.shelf = Shelf(self.link)
         self.execs = Execs(self.link)
-        self.performer = Performer(self.world, self.link, self.held, self.shelf)
+        booking = Booking(self.world, self.held)
+        self.performer = Performer(self.world, self.link, self.held, self.shelf, booking)
         oneoffs = OneOffs(self.world, self.execs, self.performer)
-        self.requests = Requests(self.world, self.link, self.held, oneoffs, self.performer, self._keeper_pid)
+        self.afterwards = Afterwards(self.world)
+        self.borrowing = Borrowing(self.world, booking)
+        self.lending = Lending(self.world, booking)
+        self.requests = Requests(
+            self.world,
+            self.link,
+            booking,
+            oneoffs,
+            self.performer,
+            self._keeper_pid,
+            self.borrowing,
+            self.lending,
+        )
+        self.control = Control(self.world, booking)
 
     def _on_event(self, message: Message) -> None:
         if message["event"] == "exited":
@@ -73,17 +99,33 @@ class Supervisor:
             tasks.start_soon(self._serve_keeper, tasks)
             doors = Doors(self.world, self.held, self.shelf, tasks)
             await self._look(doors)
-            api = Api(self.places, self.requests.handlers())
-            health = HealthWatch(self.world, self._prober, tasks)
-            tasks.start_soon(doors.follow)
-            tasks.start_soon(Loop(self.world, self.performer, health, tasks).run)
+            await self.borrowing.recall()
+            # Who was killed between the book and the firewall has left the one behind the other.
+            await self.performer.publish(set(self.world.networks))
+            api = Api(self.places, self._handlers())
+            health = HealthWatch(self.world, self._prober, self.afterwards.probed, tasks)
+            loop = Loop(self.world, self.performer, self.borrowing, health, tasks)
+            care = Care(self.world, self.performer, self.borrowing)
+            counting, telling = partial(draining.count, self.world), partial(externals.tell, self.world)
+            followers = (doors.follow, loop.run, counting, telling, self.afterwards.run, care.run)
+            for work in (*followers, self.borrowing.run, self.lending.run, self.lending.hold):
+                tasks.start_soon(lasting, work)
             tasks.start_soon(api.serve)
             tasks.start_soon(self._write_down)
-            tasks.start_soon(Care(self.world, self.performer).run)
             tasks.start_soon(self._end_when_idle)
             await self._leaving()
             await self._quit()
             tasks.cancel_scope.cancel()
+
+    def _handlers(self) -> dict[str, Handler]:
+        """What clients may ask for, and who answers."""
+        return {
+            **self.requests.handlers(),
+            **self.control.handlers(),
+            **Looking(self.world).handlers(),
+            **self.afterwards.handlers(),
+            **self.lending.handlers(),
+        }
 
     async def _look(self, doors: Doors) -> None:
         """What is there already; from the beginning if the keeper goes meanwhile."""
@@ -145,10 +187,13 @@ class Supervisor:
 
     async def _quit(self) -> None:
         """The stack is gone: nothing of it stays in the kernel or on disk, keeper and supervisor end."""
-        await anyio.to_thread.run_sync(self.world.journal.flush)
+        await self.afterwards.finish(self.requests.forget)
         for router in list(self.world.page.routers.values()):
             # Those that were there are removed; this is one whose making failed half-way.
-            await anyio.to_thread.run_sync(remove_router, router)
+            if router.external:
+                await anyio.to_thread.run_sync(externals.give_up, self.world, router)
+            else:
+                await anyio.to_thread.run_sync(remove_router, router)
         await self.link.request({"do": "quit"})
         await anyio.to_thread.run_sync(_remove_traces, self.places)
 
@@ -160,25 +205,29 @@ class Supervisor:
         return Probing(name, service, pin, ground.path, ground.seccomp, self.execs)
 
     async def _write_down(self) -> None:
-        """State and events go to disk shortly after they change; a full disk is said once and waited out."""
-        complained = False
+        """State goes to disk shortly after it changed; a full disk is said once and waited out."""
+        complained, pause = False, SAVE_PAUSE
         while True:
-            await self.world.changed()
-            await anyio.sleep(SAVE_PAUSE)
+            await self.world.unsaved.wait()
+            await anyio.sleep(pause)
+            self.world.unsaved = anyio.Event()
+            begun = anyio.current_time()
             try:
                 await anyio.to_thread.run_sync(self.world.save_if_dirty)
-                await anyio.to_thread.run_sync(self.world.journal.flush)
                 complained = False
             except OSError as error:
                 if not complained:
                     sys.stderr.write(f"supervisor: cannot write to {self.places.data}: {error.strerror}\n")
                 complained = True
+                self.world.unsaved.set()
+                await anyio.sleep(FULL_PAUSE)
+            pause = min(max(SAVE_PAUSE, SAVE_SHARE * (anyio.current_time() - begun)), FULL_PAUSE)
 
     # Ends
 
     async def _leaving(self) -> None:
         while not self.world.leaving:
-            await self.world.changed()
+            await self.world.changed_since(self.world.pulses)
 
     async def _end_when_idle(self) -> None:
         """Started for a stack that never came (its file was bad): go away again."""
@@ -189,11 +238,9 @@ class Supervisor:
 
 
 def _remove_traces(places: Places) -> None:
-    import shutil
-
     cgroups.driver().remove(places.cgroups)
     for folder in (f"{places.data}/roots", f"{places.data}/logs", f"{places.data}/anonymous", f"{places.run}/files"):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder, whatever_happens=True)
     with contextlib.suppress(OSError):  # never made, or a pin of somebody else's is in there
         os.rmdir(places.pins)
     for file in (places.wanted, f"{places.wanted}.1", places.api_socket):
@@ -206,4 +253,5 @@ def _remove_traces(places: Places) -> None:
 
 def main(places: Places) -> None:
     """Run until the stack is gone. Called in a process of its own."""
+    gc.freeze()  # what was imported stays: no search for garbage need go through it
     anyio.run(partial(Supervisor(places).run))

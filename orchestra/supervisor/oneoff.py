@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import anyio.to_thread
@@ -13,14 +11,18 @@ import anyio.to_thread
 from ..errors import OrchestraError
 from ..plan import apply
 from ..plan.facts import Seen, Target, Wanted
-from ..plan.launch import exec_process
+from ..plan.launch import exec_process, files_spec
+from ..plan.replacing import serves
 from ..stack.model import Mount, Port, Restart, Security, Service, Stack
+from ..state.users import check_name
+from ..values import replace
 from ..wire.codec import decode
 from ..wire.frames import Message
 from .api import Caller
 from .execs import Execs
 from .link import Refused
 from .perform import Performer
+from .teller import Teller
 from .world import World
 
 Reply = dict[str, Any]
@@ -61,11 +63,13 @@ class OneOffs:
         finally:
             for descriptor in nowhere:
                 os.close(descriptor)
-        await self._answer_start(caller, message, {"started": pid}, came)
-        if message.get("detach"):
+        try:
+            await self._answer_start(caller, message, {"started": pid}, came)
+            if message.get("detach"):
+                return {"code": 0}
+            ended = await self._execs.ended(ident)
+        finally:
             self._execs.forget(ident)
-            return {"code": 0}
-        ended = await self._execs.ended(ident)
         return {"code": UNKNOWN if ended.code is None else ended.code}
 
     async def _answer_start(self, caller: Caller, message: Message, fields: Reply, came: Sequence[int]) -> None:
@@ -75,9 +79,83 @@ class OneOffs:
             for descriptor in came:
                 os.close(descriptor)
 
+    async def copy(self, message: Message, descriptors: list[int], _: Caller) -> Reply:
+        """Also in a container that is paused or stopped: its files are there."""
+        world = self._world
+        if len(descriptors) != 3:
+            raise OrchestraError("copy needs three descriptors")
+        name, seen = self._find_made(message["service"], int(message.get("index") or 0))
+        wish: Reply = {"order": message["order"], "counted": not seen.paused}
+        if not seen.alive:
+            world.note(name, busy=True)  # nobody starts it meanwhile: two at a time would spoil its writable layer
+        try:
+            if not seen.alive:
+                ground = await anyio.to_thread.run_sync(self._performer.ground_of, name, seen.service)
+                wish["spec"] = files_spec(name, seen.service, ground, world.page.files)
+            try:
+                ident = await self._execs.copy(name, wish, descriptors)
+            except Refused as refused:
+                raise OrchestraError(f"cannot copy in {name}: {refused.what}") from None
+            finally:
+                while descriptors:  # or nobody would see the end of the stream
+                    os.close(descriptors.pop())
+            ended = await self._execs.ended(ident)
+        finally:
+            if not seen.alive and name in world.seen:
+                world.note(name, busy=False)
+                world.ring()
+        return {"code": UNKNOWN if ended.code is None else ended.code, "container": name}
+
+    def _find_made(self, service: str, index: int) -> tuple[str, Seen]:
+        """A container that runs, or else one that is there."""
+        seen = self._world.seen
+        names = sorted(
+            (
+                name
+                for name in apply.names_of(self._world.wanted, seen, [service])
+                if name in seen and seen[name].made
+            ),
+            key=lambda name: (not seen[name].alive, *self._place(name)),
+        )
+        chosen = next((name for name in names if index in (0, seen[name].replica)), None)
+        if chosen is None:
+            which = f"replica {index} of {service}" if index else service
+            raise OrchestraError(f"there is no container of {which}", f"orchestra create {service} makes one")
+        if seen[chosen].busy:
+            raise OrchestraError(f"{chosen} is just being started or stopped", "try again in a moment")
+        return chosen, seen[chosen]
+
+    async def attach(self, message: Message, _: list[int], caller: Caller) -> Reply:
+        world = self._world
+        name, seen = self._find(message["service"], int(message.get("index") or 0))
+        run = seen.run
+        assert run is not None
+        fields = {"attached": name, "tty": seen.service.tty, "logs": world.places.logs(name)}
+        wanted = message.get("stdin") and (seen.service.tty or seen.service.stdin_open)
+        await self._answer_start(caller, message, fields, self._input(name, seen.service) if wanted else ())
+        while (now := world.seen.get(name)) is not None and now.run is not None and now.run.number == run.number:
+            if not now.alive:
+                return {"code": UNKNOWN if now.run.code is None else now.run.code}
+            await world.changed()
+        return {"code": UNKNOWN}  # it has begun anew meanwhile, or is gone
+
+    def _input(self, name: str, service: Service) -> list[int]:
+        """A way into its standard input; none where it was lost with an earlier keeper."""
+        if not service.tty:
+            try:
+                return [os.open(f"{self._world.places.fifos}/{name}.in", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)]
+            except OSError:
+                return []
+        master = self._performer.shelf.terminal_of(name)
+        return [] if master is None else [os.dup(master)]
+
+    def _place(self, name: str) -> tuple[bool, int]:
+        """Who serves comes before who is to replace it or has been replaced."""
+        return not serves(self._world.wanted, name), _replica(self._world.seen, name)
+
     def _find(self, service: str, index: int) -> tuple[str, Seen]:
         seen = self._world.seen
-        names = sorted(apply.names_of(self._world.wanted, seen, [service]), key=lambda name: _replica(seen, name))
+        names = sorted(apply.names_of(self._world.wanted, seen, [service]), key=self._place)
         alive = [name for name in names if name in seen and seen[name].alive]
         chosen = [name for name in alive if index in (0, seen[name].replica)]
         if not chosen:
@@ -87,6 +165,8 @@ class OneOffs:
                 else f"service {service} does not run"
             )
             raise OrchestraError(which, f"orchestra start {service}, or orchestra ps -a to see why")
+        if seen[chosen[0]].paused:
+            raise OrchestraError(f"{chosen[0]} is paused", f"orchestra unpause {service}")
         return chosen[0], seen[chosen[0]]
 
     def plan(self, message: Message, stack: Stack) -> tuple[str, Wanted, Stack]:
@@ -97,10 +177,12 @@ class OneOffs:
                 f"no such service: {message['service']}", f"services are {', '.join(sorted(stack.services))}"
             )
         service = stack.services[message["service"]]
-        name = message.get("name") or f"{stack.name}-{service.name}-run-{secrets.token_hex(6)}"
+        name = message.get("name") or f"{stack.name}-{service.name}-run-{os.urandom(6).hex()}"
+        check_name("container", name)  # it becomes part of paths
         if name in world.seen or name in world.wanted.targets:
             raise OrchestraError(f"a container {name} exists already", "choose another --name")
-        needed = [need.service for need in service.depends_on if need.service in stack.services]
+        there = {*stack.services, *stack.uses}
+        needed = [need.service for need in service.depends_on if need.service in there]
         wanted = world.wanted
         if needed and not message.get("no_deps"):
             wanted = apply.applied(wanted, world.seen, stack, needed, "diverged", False, False, False)
@@ -121,6 +203,7 @@ class OneOffs:
         """Wait for its start, hand over its terminal, wait for its end."""
         world = self._world
         try:
+            await self._until_it_starts(name, message, caller)
             came = await self._performer.started(name)
             seen = world.seen[name]
             await self._answer_start(caller, message, {"started": world.pids.get(name, 0), "name": name}, came)
@@ -134,6 +217,44 @@ class OneOffs:
             if message.get("remove") and not message.get("detach"):
                 world.change(wanted=apply.without(world.wanted, [name], None))
                 world.ring()
+
+    async def _until_it_starts(self, name: str, message: Message, caller: Caller) -> None:
+        """Tell of what it depends on meanwhile. Raises OrchestraError when something will always hold it back."""
+        world = self._world
+        teller = Teller(world, caller, message["id"], self._needed(name))
+        try:
+            while name in world.wanted.targets:
+                seen = world.seen.get(name)
+                if seen is not None and seen.run is not None:
+                    return
+                hold = next((hold for hold in world.plan.holds if hold.container == name), None)
+                if hold is not None and hold.hopeless:
+                    await teller.tell()
+                    raise OrchestraError(
+                        f"cannot start {name}: {hold.reason}", "orchestra logs and orchestra ps tell more"
+                    )
+                await teller.tell_in_time()
+                await teller.wait()
+            raise OrchestraError(f"{name} was taken away before it could start")
+        except BaseException:
+            # Nobody would be there any more when it starts after all.
+            self._performer.expect_no_more(name)
+            world.change(wanted=apply.without(world.wanted, [name], None))
+            world.ring()
+            raise
+
+    def _needed(self, name: str) -> list[str]:
+        """The containers that it depends on, and those that they depend on."""
+        targets = self._world.wanted.targets
+        found: dict[str, None] = {}
+        todo = [name] if name in targets else []
+        while todo:
+            services = {need.service for need in targets[todo.pop()].service.depends_on}
+            fresh = [other for other, one in targets.items() if one.service.name in services and other not in found]
+            fresh = [other for other in fresh if not targets[other].oneoff]
+            found.update(dict.fromkeys(fresh))
+            todo += fresh
+        return list(found)
 
 
 def _oneoff(service: Service, message: Message, stack: str) -> Service:

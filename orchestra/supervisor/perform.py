@@ -4,39 +4,44 @@ fact, and the next look says what follows from it.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
 
 import anyio
 import anyio.to_thread
 
 from ..errors import OrchestraError
 from ..network import plugs, routers
-from ..network.inside import is_pinned
+from ..network.inside import is_pinned, is_socket_in
 from ..plan import defaults, steps
-from ..plan.facts import Run, Seen
+from ..plan.facts import Run, Seen, Wanted, jobs
 from ..plan.launch import Ground, capabilities, launch_spec
+from ..plan.replacing import undrained, written
 from ..plan.signals import signal_name
-from ..plan.steps import Groundwork
+from ..plan.steps import GoBack, Groundwork, TakeOver
 from ..plan.wiring import Plug, Router, Uplink
 from ..runtime import bases, cgroups, sandbox, seccomp
 from ..stack.model import HostRoot, Network, Service
-from ..state.files import ensure_folder
+from ..state import volumes
+from ..state.files import ensure_folder, remove_tree
 from ..state.leases import RANGE, leases
+from ..values import replace
 from ..wire.keeping import SandboxSpec
 from ..wire.spec import Mount
-from . import wiring
+from . import externals, limiting, wiring
 from .adopt import oom_killed
+from .booking import Booking
 from .link import KeeperGone, Link, Refused
 from .ports import HeldPorts
 from .shelf import Shelf
 from .world import World
 
+CHOICES = 8
+"""How often a subnet is chosen that somebody else takes in the same moment."""
 START_FAILED = 127
 """Exit code of a run that could not begin, where the keeper names no other (docker run, exit status)."""
 
@@ -50,12 +55,22 @@ class Expected:
         self.trouble: OrchestraError | None = None
         self.done = anyio.Event()
 
+    @contextlib.contextmanager
+    def given(self) -> Iterator[list[int]]:
+        """The descriptors while they are handed over, whoever goes away meanwhile; then the keeper has copies."""
+        descriptors, self.descriptors = self.descriptors, []
+        try:
+            yield descriptors
+        finally:
+            _close(descriptors)
+
 
 class Performer:
-    def __init__(self, world: World, link: Link, held: HeldPorts, shelf: Shelf) -> None:
+    def __init__(self, world: World, link: Link, held: HeldPorts, shelf: Shelf, booking: Booking) -> None:
         self._world = world
+        self._booking = booking
         self._link = link
-        self._shelf = shelf
+        self.shelf = shelf
         self._held = held
         self._wiring = anyio.Lock()  # one change of publications at a time
         self._building = threading.Lock()
@@ -71,15 +86,19 @@ class Performer:
                 self._world.networks[network.key] = network
             case steps.DropNetwork(network):
                 router = _as_it_was(self._world.page.routers[network.key], network)
-                await anyio.to_thread.run_sync(routers.remove_router, router)
+                if router.external:
+                    await anyio.to_thread.run_sync(externals.leave, self._world, router)
+                else:
+                    await anyio.to_thread.run_sync(routers.remove_router, router)
                 self._world.networks.pop(network.key, None)
+                self._world.parted(network.key)
                 self._let_go_of_network(network.key)
             case steps.MakeVolume(volume):
-                await anyio.to_thread.run_sync(_make_volume, self._world.places.home.volume(volume.name))
+                labels = {volumes.PROJECT: self._world.places.name, volumes.VOLUME: volume.key, **volume.labels}
+                await anyio.to_thread.run_sync(volumes.make, self._world.places.home, volume.name, labels)
                 self._world.volumes.add(volume.name)
             case steps.DropVolume(name):
-                folder = os.path.dirname(self._world.places.home.volume(name))
-                await anyio.to_thread.run_sync(shutil.rmtree, folder)
+                await anyio.to_thread.run_sync(volumes.discard, self._world.places.home, name)
                 self._world.volumes.discard(name)
 
     async def _raise(self, key: str) -> None:
@@ -87,13 +106,18 @@ class Performer:
         world = self._world
         router = world.page.routers[key]
         was_there = await anyio.to_thread.run_sync(is_pinned, router.pin)
-        self._tell_notices(await anyio.to_thread.run_sync(routers.ensure_router, router))
+        if router.external:
+            self._tell_notices(await anyio.to_thread.run_sync(externals.ensure, world, router))
+            was_there = await anyio.to_thread.run_sync(self._is_still_there, key, router)
+        else:
+            router = await self._ensure_router(key)
         if not was_there or not (key in world.resolvers or key in world.networks):
             # Before anybody can ask: a question that finds nobody listening is refused at once.
-            await self._shelf.drop(f"dns {key}")
+            await self.shelf.drop(f"dns {key}")
             for stale in world.resolvers.pop(key, ()):
                 stale.close()
             world.resolvers[key] = await anyio.to_thread.run_sync(_dns_sockets, router)
+            world.parted(key)  # who belongs to another stack is joined again by the plan
         services = {
             name: seen.service
             for name, seen in world.seen.items()
@@ -102,6 +126,37 @@ class Performer:
         if services:
             await anyio.to_thread.run_sync(self._plug, services)
             await self.publish({key}, only_up=False)
+
+    async def _ensure_router(self, key: str) -> Router:
+        """With another subnet than was chosen, where an installation of its own was quicker to take that one."""
+        world = self._world
+        for _ in range(CHOICES):
+            router = world.page.routers[key]
+            try:
+                self._tell_notices(await anyio.to_thread.run_sync(routers.ensure_router, router))
+                return router
+            except routers.SubnetTaken as taken:
+                network = world.wanted.networks.get(key)
+                used = any(
+                    seen.made and any(join.network == key for join in seen.service.networks)
+                    for seen in world.seen.values()
+                )
+                if network is None or network.subnet == taken.subnet or used:
+                    raise
+                await anyio.to_thread.run_sync(routers.remove_router, router)
+                await self._booking.choose_anew(key)
+                again = world.page.routers[key].subnet
+                world.journal.tell("notice", f"{taken.what}: it gets {again}")
+        raise OrchestraError(
+            f"network {key}: every subnet that was chosen was taken at once", "run the command again"
+        )
+
+    def _is_still_there(self, key: str, router: Router) -> bool:
+        """Whether it is the one that our resolver was in: another member may have had to make it anew."""
+        world = self._world
+        before, world.joined[key] = world.joined.get(key), os.stat(router.pin).st_ino
+        kept = world.resolvers.get(key, ())
+        return before in (None, world.joined[key]) and all(is_socket_in(router.pin, one) for one in kept)
 
     def _tell_notices(self, notices: Sequence[str]) -> None:
         for notice in notices:
@@ -113,12 +168,16 @@ class Performer:
         page = self._world.page
         if key in self._world.wanted.networks:
             return  # it is made anew
-        ident = page.routers[key].id
-        with leases(self._world.places.home.leases) as held:
-            held.release([ident])
+        router = page.routers[key]
+        if router.external:
+            externals.give_up(self._world, router)
+        else:
+            with leases(self._world.places.home.leases) as held:
+                held.release([router.id])
         self._world.change(
             routers={other: router for other, router in page.routers.items() if other != key},
             addresses={other: given for other, given in page.addresses.items() if other != key},
+            guests={other: given for other, given in page.guests.items() if other != key},
         )
 
     # Containers
@@ -126,8 +185,11 @@ class Performer:
     async def make(self, names: Sequence[str]) -> None:
         """Sandboxes, files, plugs and publications of several containers at once: most of the cost is shared."""
         world = self._world
-        services = {name: world.wanted.targets[name].service for name in names}
-        for name in names:
+        begun = time.monotonic()
+        # One that is given up (GoBack) may take others of the same look along.
+        targets = world.wanted.targets
+        services = {name: targets[name].service for name in names if name in targets}
+        for name in services:
             if name not in world.seen:
                 target = world.wanted.targets[name]
                 world.seen[name] = Seen(target.service, target.replica, oneoff=target.oneoff, busy=True)
@@ -135,9 +197,18 @@ class Performer:
         await self._link.request({"do": "sandbox", "sandboxes": [self._sandbox(*item) for item in services.items()]})
         await anyio.to_thread.run_sync(self._plug, services)
         for name, service in services.items():
-            world.note(name, service=service, made=True, made_at=time.monotonic(), run=None, trouble="", troubles=0)
+            world.note(
+                name,
+                service=service,
+                made=True,
+                made_at=time.monotonic(),
+                run=None,
+                trouble="",
+                troubles=0,
+                leaving=False,
+            )
             world.note(name, restarts=0, streak=0, failures=0, health="", health_text="", asked_to_stop=None)
-            world.journal.tell("create", f"{name} is made", service.name, name)
+            world.tell_of(name, "create", f"{name} is made", took=f"{time.monotonic() - begun:.4f}")
         await self.publish({join.network for service in services.values() for join in service.networks})
 
     def _sandbox(self, name: str, service: Service) -> SandboxSpec:
@@ -175,8 +246,12 @@ class Performer:
         async with self._wiring:
             for key in sorted(keys & set(self._world.networks) if only_up else keys):
                 router = self._world.page.routers[key]
-                if router.uplink is None:
+                if router.external:
+                    await anyio.to_thread.run_sync(externals.publish, self._world, key)
                     continue
+                up = self._world.networks.get(key)
+                if router.uplink is None or (up is not None and up.internal):
+                    continue  # the book may be ahead: what is up as an internal one has nowhere to publish to
                 published = wiring.publications_of(self._world, router)
                 await anyio.to_thread.run_sync(routers.set_publications, router, published)
                 opened = wiring.opened_to_host(self._world, key)
@@ -204,7 +279,9 @@ class Performer:
 
     async def launch(self, name: str, cause: str) -> None:
         world = self._world
-        target = world.wanted.targets[name]
+        target = world.wanted.targets.get(name)
+        if target is None:
+            return  # not wanted any more since this was decided
         seen = world.seen[name]
         number = seen.run.number + 1 if seen.run else 1
         begun = time.monotonic()
@@ -223,7 +300,8 @@ class Performer:
                 "note": {"config": run.config, "epoch": run.epoch},
             }
             expected = self._expected.get(name)
-            reply, came = await self._link.request(request, expected.descriptors if expected else ())
+            with expected.given() if expected else contextlib.nullcontext(()) as descriptors:
+                reply, came = await self._link.request(request, descriptors)
         except KeeperGone:
             if name in self._expected:  # whose descriptors went with it
                 self._fulfil(name, [], OrchestraError(f"cannot start {name}: the keeper went away"))
@@ -235,9 +313,22 @@ class Performer:
             self._fulfil(name, [], OrchestraError(f"cannot start {name}: {why}", status=code))
             return
         world.started(name, replace(run, started=float(reply["started"])), int(reply["pid"]))
-        world.journal.tell("start", f"{name} started (run {number}): {cause}", target.service.name, name)
+        self._tell_start(name, number, cause, time.monotonic() - begun)
+        if came:
+            self.shelf.hold_terminal(name, os.dup(came[0]))
         self._fulfil(name, came)
         world.take_early(name, oom_killed)
+        await limiting.tell_lacking(world, name)
+
+    def _tell_start(self, name: str, number: int, cause: str, took: float) -> None:
+        world = self._world
+        seen = world.seen[name]
+        about = {"run": str(number), "took": f"{took:.4f}", "health": seen.health}
+        if seen.restarts:
+            about["restarts"] = str(seen.restarts)
+        if seen.service.name in jobs(target.service for target in world.wanted.targets.values()):
+            about["job"] = "yes"
+        world.tell_of(name, "start", f"{name} started (run {number}): {cause}", **about)
 
     def expect(self, name: str, descriptors: Sequence[int]) -> None:
         """The next start of this container gets these descriptors; `started` waits for it."""
@@ -248,20 +339,27 @@ class Performer:
         expected = self._expected[name]
         try:
             await expected.done.wait()
+        except BaseException:
+            _close(expected.came)
+            raise
         finally:
-            del self._expected[name]
+            self.expect_no_more(name)
         if expected.trouble is not None:
             raise expected.trouble
         return expected.came
 
+    def expect_no_more(self, name: str) -> None:
+        """Whoever waited for its start has it, or has gone. Idempotent."""
+        if expected := self._expected.pop(name, None):
+            _close(expected.descriptors)
+
     def _fulfil(self, name: str, came: list[int], trouble: OrchestraError | None = None) -> None:
-        expected = self._expected.get(name)
-        for descriptor in expected.descriptors if expected else came:
-            os.close(descriptor)  # the keeper has its own copies; a terminal that nobody waits for is only logged
-        if expected is not None:
+        if expected := self._expected.get(name):
             expected.came = came
             expected.trouble = trouble
             expected.done.set()
+        else:
+            _close(came)  # a terminal that nobody waits for is only logged
 
     def _log_policy(self, name: str, service: Service) -> dict[str, object]:
         logging = service.logging
@@ -295,6 +393,7 @@ class Performer:
             seccomp=self.filter_of(service),
             id_base=page.bases[name],
             volumes={**volumes, **anonymous},
+            disks=limiting.disks_of(service),
         )
 
     def _root_of(self, service: Service) -> tuple[tuple[str, ...], tuple[Mount, ...], str]:
@@ -317,6 +416,9 @@ class Performer:
 
     async def stop(self, name: str, signal: int, cause: str) -> None:
         self._world.note(name, asked_to_stop=time.monotonic())
+        if self._world.seen[name].paused:
+            await anyio.to_thread.run_sync(cgroups.driver().thaw, self._world.places.cgroup(name))
+            self._world.note(name, paused=False)
         await self._signal(name, signal, cause, everyone=False)
 
     async def kill(self, name: str, cause: str) -> None:
@@ -324,38 +426,80 @@ class Performer:
         await self._signal(name, 9, cause, everyone=True)
 
     async def _signal(self, name: str, signal: int, cause: str, everyone: bool) -> None:
-        seen = self._world.seen[name]
         await self._link.request({"do": "signal", "name": name, "signal": signal, "everyone": everyone})
         verb = "kill" if everyone else "stop"
-        self._world.journal.tell(verb, f"{name} was sent {signal_name(signal)}: {cause}", seen.service.name, name)
+        self._world.tell_of(name, verb, f"{name} was sent {signal_name(signal)}: {cause}", cause=cause)
+
+    async def take_over(self, step: TakeOver) -> None:
+        """First names, then ports: the new container is ready for both, the old one serves on in any case."""
+        world, name = self._world, step.container
+        async with self._booking.turn:
+            await self._booking.at_once(self._after(step))
+        seen = world.seen[name]
+        await self.publish({join.network for join in seen.service.networks})
+        text = f"{name} has taken over from {step.replaces}: {step.cause}"
+        world.tell_of(name, "replace", text, health=world.seen[name].health)
+
+    async def go_back(self, step: GoBack) -> None:
+        from ..logs.last import last_words
+
+        world, name = self._world, step.container
+        # Its log goes with it.
+        if words := await anyio.to_thread.run_sync(last_words, world.places.logs(name)):
+            step = replace(step, cause=f"{step.cause} (its last words: {words})")
+        async with self._booking.turn:
+            target, wanted = world.wanted.targets.get(name), self._after(step)
+            if target is None:
+                return
+            if set(wanted.targets) <= set(world.wanted.targets):
+                await self._booking.at_once(wanted)
+            else:
+                await self._booking.admit(wanted)
+            record = wanted.replacements.get(target.service.name)
+            if record is not None and record.going_back:
+                services = {**world.page.stack.services, target.service.name: record.before}
+                world.change(stack=replace(world.page.stack, services=services))
+        service = target.service.name
+        text = f"{name} does not replace {target.replaces}: it {step.cause}"
+        world.journal.tell("rollback", text, service, name)
+
+    def _after(self, step: TakeOver | GoBack) -> Wanted:
+        world = self._world
+        return written(world.wanted, world.seen, world.places.name, step, time.monotonic())
 
     async def remove(self, names: Sequence[str]) -> None:
         """Take away everything of containers that do not run."""
         world = self._world
         services = {name: world.seen[name].service for name in names}
         for name in names:
-            world.note(name, made=False)
+            world.note(name, made=False, leaving=True)
+        world.ring()  # a network that goes as well need not wait: see _network_used
+        staying = world.wanted.networks.keys()
         used = {join.network for service in services.values() for join in service.networks}
-        await self.publish(used & set(world.wanted.networks))
-        await anyio.to_thread.run_sync(self._take_away, services)
-        for name, service in services.items():
-            await self._link.request({"do": "forget", "name": name})
-            world.journal.tell("destroy", f"{name} is removed", service.name, name)
-            if name in world.wanted.targets:
-                world.seen[name] = replace(world.seen[name], run=None)
-            else:
-                self._let_go(name)
-
-    def _take_away(self, services: dict[str, Service]) -> None:
-        places = self._world.places
-        staying = self._world.wanted.networks
-        # A network that goes as well takes its plugs along: each removal by itself is a wait in the kernel.
+        # A network that goes takes its plugs along: each removal by itself is a wait in the kernel.
         going = [
-            plug for item in services.items() for key, plug in wiring.plugs_of(self._world, *item) if key in staying
+            (pin, port)
+            for name, service in services.items()
+            for key, _, pin, port in wiring.ports_of(world, name, service)
+            if key in staying
         ]
-        plugs.unplug(going)
+        await self.publish(used & staying)
+        await anyio.to_thread.run_sync(plugs.unplug, going)
+        await anyio.to_thread.run_sync(self._take_away, names)
+        await self._link.request({"do": "forget", "names": list(names)})
+        for name in names:
+            self.shelf.let_go_of_terminal(name)
+            world.tell_of(name, "destroy", f"{name} is removed")
+        gone = [name for name in names if name not in world.wanted.targets]
+        for name in set(names).difference(gone):
+            world.seen[name] = replace(world.seen[name], run=None, leaving=False)
+        if gone:
+            await self._let_go(gone)
+
+    def _take_away(self, names: Sequence[str]) -> None:
+        places = self._world.places
         driver = cgroups.driver()
-        for name in services:
+        for name in names:
             driver.kill(places.cgroup(name))
             driver.remove(places.cgroup(name))
             sandbox.remove(places.user_pin(name), places.net_pin(name))
@@ -363,21 +507,29 @@ class Performer:
             if name not in self._world.wanted.targets:
                 gone.append(f"{places.data}/anonymous/{name}")
             for folder in gone:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder, whatever_happens=True)
 
-    def _let_go(self, name: str) -> None:
+    async def _let_go(self, names: Collection[str]) -> None:
+        """What these held on this machine is free again: one lock and one write for all of them."""
         world = self._world
         page = world.page
-        world.forget(name)
         with leases(world.places.home.leases) as held:
-            held.release([f"{world.places.scope}/{name}"])
+            held.release([f"{world.places.scope}/{name}" for name in names])
+            for name in names:
+                held.let_go(f"{world.places.name}/{name}")
+        for name in names:
+            world.forget(name)
         world.change(
-            addresses={key: {n: a for n, a in given.items() if n != name} for key, given in page.addresses.items()},
-            ports={other: ports for other, ports in page.ports.items() if other != name},
-            bases={other: base for other, base in page.bases.items() if other != name},
+            wanted=undrained(world.wanted, names),
+            addresses={
+                key: {name: address for name, address in given.items() if name not in names}
+                for key, given in page.addresses.items()
+            },
+            ports={name: ports for name, ports in page.ports.items() if name not in names},
+            bases={name: base for name, base in page.bases.items() if name not in names},
         )
         kept = {(one.host_ip, one.host_port, one.protocol) for ports in world.page.ports.values() for one in ports}
-        self._held.release(self._held.taken() - kept)
+        await self._held.release(self._held.taken() - kept)
 
 
 def _as_it_was(router: Router, network: Network) -> Router:
@@ -385,6 +537,11 @@ def _as_it_was(router: Router, network: Network) -> Router:
     if router.uplink is not None or network.internal:
         return router
     return replace(router, uplink=Uplink(f"orc{router.id}", "", ""))
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _dns_sockets(router: Router) -> list[socket.socket]:
@@ -400,6 +557,9 @@ def _make_volume(folder: str) -> None:
 
 def _write_in_place(path: str, content: str) -> None:
     """Not by rename: the file may be mounted into a container, which would go on seeing the old one."""
-    with open(path, "w") as file:
-        file.write(content)
-    os.chmod(path, 0o644)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.fchmod(file, 0o644)  # whatever the umask is
+        os.write(file, content.encode())
+    finally:
+        os.close(file)

@@ -14,6 +14,7 @@ from ..network.inside import socket_in
 from ..plan.launch import exec_process
 from ..stack.model import ExecProbe, Healthcheck, HttpProbe, Service, TcpProbe
 from .execs import Execs
+from .link import KeeperGone
 
 ENOUGH = 4096
 """Bytes of output or answer that are read (moby keeps as much of a probe's output)."""
@@ -32,7 +33,8 @@ class Probing:
         self._execs = execs
 
     async def probe(self, check: Healthcheck) -> tuple[bool, str]:
-        """(healthy, what it said). Never raises for a service that answers badly or not at all."""
+        """(healthy, what it said). Never raises for a service that answers badly or not at all; KeeperGone where it
+        could not be asked."""
         try:
             with anyio.fail_after(check.timeout):
                 match check.probe:
@@ -45,6 +47,8 @@ class Probing:
                         return await self._exec(args, kill_after=check.timeout)
         except TimeoutError:
             return False, f"no answer within {check.timeout:g} s"
+        except KeeperGone:
+            raise
         except (OSError, OrchestraError) as error:
             return False, error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
@@ -93,13 +97,17 @@ class Probing:
         try:
             # The other end blocks: a program does not expect EAGAIN from its standard output.
             os.set_blocking(its_output, True)
+            os.fchmod(its_output, 0o622)  # so that it can be opened again as /dev/stdout
             process = exec_process(self._service, self._path, args)
             fds = [nothing, its_output, its_output]
             name, _, _ = await self._execs.start(self._container, process, self._seccomp, fds, kill_after)
-            os.close(its_output)
-            its_output = -1
-            said = await _drain(output)
-            ended = await self._execs.ended(name)
+            try:
+                os.close(its_output)
+                its_output = -1
+                said = await _drain(output)
+                ended = await self._execs.ended(name)
+            finally:
+                self._execs.forget(name)  # where time was over before its end was told
         finally:
             for descriptor in (output, its_output, nothing):
                 if descriptor >= 0:
@@ -107,6 +115,8 @@ class Probing:
         text = said.decode(errors="replace").strip()
         if ended.timed_out:
             return False, f"no end within {kill_after:g} s"
+        if ended.code is None:
+            raise KeeperGone
         return ended.code == 0, text or f"exit code {ended.code}"
 
 

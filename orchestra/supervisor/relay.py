@@ -5,6 +5,7 @@ Ordinary IPv4 traffic never comes here: DNAT takes it before a socket sees it.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 from collections.abc import Callable, Sequence
@@ -49,8 +50,7 @@ class Relay:
 
     async def _tcp(self, key: Key, listening: socket.socket) -> None:
         async with anyio.create_task_group() as tasks:
-            while True:
-                await anyio.wait_readable(listening)
+            while await _something_came(listening):
                 try:
                     client, _ = listening.accept()
                 except BlockingIOError:
@@ -63,9 +63,11 @@ class Relay:
 
     async def _carry(self, key: Key, client: socket.socket) -> None:
         backends = list(self._backends(key))
-        with client, socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as server:
-            server.setblocking(False)
+        with contextlib.ExitStack() as ends:
+            ends.enter_context(client)
             try:
+                server = ends.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
+                server.setblocking(False)
                 await _connect(server, random.choice(backends))
             except (OSError, IndexError):
                 return
@@ -76,8 +78,7 @@ class Relay:
     async def _udp(self, key: Key, bound: socket.socket) -> None:
         conversations: dict[Address, socket.socket] = {}
         async with anyio.create_task_group() as tasks:
-            while True:
-                await anyio.wait_readable(bound)
+            while await _something_came(bound):
                 try:
                     data, asker = bound.recvfrom(BLOCK)
                 except OSError:
@@ -87,9 +88,10 @@ class Relay:
                     backends = list(self._backends(key))
                     if not backends or len(conversations) >= MOST_UDP:
                         continue
-                    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-                    server.setblocking(False)
-                    server.connect(random.choice(backends))
+                    try:
+                        server = _connected(random.choice(backends))
+                    except OSError:  # its network is just being made or taken away, or no descriptor is left
+                        continue
                     conversations[asker] = server
                     tasks.start_soon(self._answer, bound, asker, server, conversations)
                 try:
@@ -111,6 +113,27 @@ class Relay:
                 except OSError:
                     break
             conversations.pop(asker, None)
+
+
+def _connected(address: Address) -> socket.socket:
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        server.connect(address)
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
+async def _something_came(held: socket.socket) -> bool:
+    """False once the port has been released."""
+    if held.fileno() < 0:
+        return False
+    try:
+        await anyio.wait_readable(held)
+    except anyio.ClosedResourceError:
+        return False
+    return True
 
 
 async def _connect(server: socket.socket, address: tuple[str, int]) -> None:

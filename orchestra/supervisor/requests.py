@@ -5,33 +5,35 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import Any
 
-import anyio
 import anyio.to_thread
 
 from ..errors import OrchestraError
-from ..plan import apply
+from ..plan import apply, replacing, sharing
 from ..plan.facts import Wanted
 from ..plan.goal import Goal, unmet
+from ..plan.guests import use_rows
 from ..plan.rehearse import rehearse
+from ..plan.rows import network_row
 from ..plan.signals import number_of, signal_name
-from ..stack.model import FileSource, Stack
-from ..wire.api import Row
-from ..wire.codec import decode
+from ..stack.model import Stack
+from ..stack.scaling import scaled
+from ..state.volumes import refuse_if_used
+from ..values import replace
+from ..wire.codec import decode, encode
 from ..wire.frames import Message
-from .admission import admit
 from .api import Caller, Handler
+from .booking import Booking
+from .borrowing import Borrowing
+from .lending import Lending
 from .link import Link
 from .oneoff import OneOffs
 from .perform import Performer
-from .ports import HeldPorts
+from .teller import Teller
 from .world import World
 
 Reply = dict[str, Any]
-TELLING_PAUSE = 0.03
-"""Seconds between two answers with rows: faster than anybody reads, and all rows are looked at for each."""
 
 
 class Requests:
@@ -39,23 +41,28 @@ class Requests:
         self,
         world: World,
         link: Link,
-        held: HeldPorts,
+        booking: Booking,
         oneoffs: OneOffs,
         performer: Performer,
         keeper: Callable[[], int],
+        borrowing: Borrowing,
+        lending: Lending,
     ) -> None:
         self._world = world
         self._link = link
-        self._held = held
+        self._booking = booking
         self._oneoffs = oneoffs
         self._performer = performer
         self._keeper = keeper
-        self._admitting = anyio.Lock()
+        self._borrowing = borrowing
+        self._lending = lending
         self.touched = False  # somebody has asked for something
+        self.forget = False  # nothing of the stack is to be remembered
 
     def handlers(self) -> dict[str, Handler]:
         return {
             "status": self.status,
+            "stack": self.stack,
             "watch": self.watch,
             "apply": self.apply,
             "plan": self.plan,
@@ -65,10 +72,12 @@ class Requests:
             "kill": self.kill,
             "down": self.down,
             "rm": self.rm,
-            "events": self.events,
             "signal": self.signal,
             "exec": self._oneoffs.execute,
+            "copy": self._oneoffs.copy,
+            "attach": self._oneoffs.attach,
             "run": self.run,
+            "owner": self.owner,
         }
 
     # Looking
@@ -83,55 +92,52 @@ class Requests:
             "keeper": self._keeper(),
             "rows": self._world.rows(),
             "networks": {key: page.routers[key].subnet for key in self._world.networks},
+            "own_networks": [
+                network_row(page.routers[key], one) for key, one in self._world.networks.items() if not one.external
+            ],
             "notices": list(self._world.notices),
+            "uses": use_rows(self._world.wanted, self._world.facts()),
+            "used_by": self._lending.users(),
+            "lent": sharing.lent(self._world.wanted),
         }
 
+    async def owner(self, message: Message, _: list[int], __: Caller) -> Reply:
+        name, world = message["service"], self._world
+        if use := world.wanted.uses.get(name):
+            return {"owner": use.stack, "service": use.service}
+        lease = next((lease for lease, shared in world.shared.items() if name in shared.guests), "")
+        return {"owner": lease.partition("/")[0], "service": name}
+
+    async def stack(self, _: Message, __: list[int], ___: Caller) -> Reply:
+        stack = self._world.page.stack
+        secrets = {key: replace(source, content=None) for key, source in stack.secrets.items()}
+        return {"stack": encode(replace(stack, secrets=secrets, owners={}, alerts=None))}
+
     async def watch(self, message: Message, _: list[int], caller: Caller) -> Reply:
-        teller = _Teller(self._world, caller, message["id"])
+        teller = Teller(self._world, caller, message["id"])
         while True:
             await teller.tell_in_time()
             await teller.wait()
 
-    async def events(self, message: Message, _: list[int], caller: Caller) -> Reply:
-        fresh_in, fresh_out = anyio.create_memory_object_stream[Any](1000)
-        end = message.get("until")
-        services = message.get("services")
-
-        def offer(event: Any) -> None:
-            try:
-                fresh_in.send_nowait(event)
-            except anyio.WouldBlock:
-                fresh_in.close()  # it does not read: let it go rather than lose events in the middle
-
-        stop = self._world.journal.listen(offer)
-        try:
-            for event in self._world.journal.since(message.get("since")):
-                if _asked_for(event, services, end):
-                    await caller.send({"re": message["id"], "event": event})
-            if message.get("follow"):
-                async for event in fresh_out:
-                    if _asked_for(event, services, end):
-                        await caller.send({"re": message["id"], "event": event})
-        finally:
-            stop()
-            fresh_in.close()
-            fresh_out.close()
-        return {}
-
     async def plan(self, message: Message, _: list[int], __: Caller) -> Reply:
-        stack = decode(Stack, message["stack"])
+        stack = _stack(message["stack"])
         wanted = apply.applied(
             self._world.wanted, self._world.seen, stack, None, message["recreate"], False, False, False
         )
-        return {"lines": rehearse(wanted, self._world.facts())}
+        shared = await self._borrowing.peek(wanted.uses)
+        return {"lines": rehearse(wanted, replace(self._world.facts(), shared=shared), stack.name)}
 
     # Changing
 
     async def apply(self, message: Message, _: list[int], caller: Caller) -> Reply:
-        stack = decode(Stack, message["stack"])
         world = self._world
-        async with self._admitting:
+        lent = bool(message.get("lent"))
+        if lent and sharing.runs_anyhow(world.wanted, message["services"]):
+            return {}
+        given = None if message["stack"] is None else _stack(message["stack"])
+        async with self._booking.turn:
             self.touched = True
+            stack = scaled(given or world.page.stack, message.get("scales") or {})
             files = {
                 **{f"secret/{key}": source for key, source in stack.secrets.items()},
                 **{f"config/{key}": source for key, source in stack.configs.items()},
@@ -146,45 +152,46 @@ class Requests:
                 message["no_start"],
                 message["remove_orphans"],
                 message["timeout"],
+                lent,
             )
+            self._tell_asked("up", message)
+            for notice in replacing.in_place(stack, world.wanted, wanted, world.seen):
+                world.journal.tell("notice", notice)
             for orphan in apply.orphans(wanted, stack):
                 notice = f"{orphan} belongs to no service of the stack file any more (--remove-orphans removes it)"
                 world.journal.tell("notice", notice)
-            await self._admit(wanted, stack, files)
+            await self._booking.admit(wanted, stack, files)
+            self._borrowing.ask_again()
         chosen = message["services"]
-        names = apply.names_of(wanted, world.seen, chosen)
-        await self._until(message, caller, names, message["until"])
+        own = None if chosen is None else [name for name in chosen if name not in wanted.uses]
+        names = apply.names_of(wanted, world.seen, own)
+        touched = {wanted.targets[name].service.name for name in names if name in wanted.targets}
+        touched |= {name for name in wanted.uses if chosen is None or name in chosen}
+        await self._until(message, caller, names, message["until"], touched)
+        if failures := replacing.failures(world.wanted, touched):
+            raise OrchestraError("\n".join(failures), "what there was before serves on; orchestra events tells more")
         return {}
-
-    async def _admit(self, wanted: Wanted, stack: Stack, files: dict[str, FileSource]) -> None:
-        """Check that it fits, hold what it needs, write it down, and only then let the loop see it."""
-        world = self._world
-        admitted = await anyio.to_thread.run_sync(admit, world.places, world.page, wanted, files, self._held)
-        world.look_for_volumes(volume.name for volume in wanted.volumes.values())
-        await self._put_down(
-            stack=stack,
-            wanted=wanted,
-            files={**world.page.files, **files},
-            routers=admitted.routers,
-            addresses=admitted.addresses,
-            ports=admitted.ports,
-            bases=admitted.bases,
-        )
 
     async def stop(self, message: Message, _: list[int], caller: Caller) -> Reply:
         names = self._names(message)
+        if not message.get("force"):
+            await self._lending.refuse_if_used(message.get("services"), "stop")
+        self._tell_asked("stop", message)
         self._want(apply.changed(self._world.wanted, names, stopped=True, grace=message.get("timeout")))
         await self._until(message, caller, names, "stopped")
         return {}
 
     async def start(self, message: Message, _: list[int], caller: Caller) -> Reply:
         names = self._names(message)
+        self._tell_asked("start", message)
+        self._borrowing.ask_again()
         self._want(apply.started(self._world.wanted, self._world.seen, names))
         await self._until(message, caller, names, message.get("until", "running"))
         return {}
 
     async def restart(self, message: Message, _: list[int], caller: Caller) -> Reply:
         names = self._names(message)
+        self._tell_asked("restart", message)
         grace, no_deps = message.get("timeout"), bool(message.get("no_deps"))
         self._want(apply.restarted(self._world.wanted, self._world.seen, names, grace, no_deps))
         await self._until(message, caller, names, message.get("until", "running"))
@@ -192,7 +199,7 @@ class Requests:
 
     async def kill(self, message: Message, _: list[int], __: Caller) -> Reply:
         number = number_of(message["signal"])
-        alive = [name for name in self._names(message) if self._world.seen[name].alive]
+        alive = [name for name in self._names(message) if (seen := self._world.seen.get(name)) and seen.alive]
         for name in alive:
             await self._send(name, number)
         return {"killed": alive}
@@ -213,31 +220,38 @@ class Requests:
         self._world.journal.tell("kill", f"{name} was sent {signal_name(number)} by hand", seen.service.name, name)
 
     async def down(self, message: Message, _: list[int], caller: Caller) -> Reply:
+        self.touched = True  # or who has been idle since its start might leave before it has answered
         world = self._world
         services = message.get("services")
         grace = message.get("timeout")
-        async with self._admitting:
+        if not message.get("force"):
+            await self._lending.refuse_if_used(services or None, "take down")
+        self._tell_asked("down", message)
+        async with self._booking.turn:
             if services:
-                names = apply.names_of(world.wanted, world.seen, services)
+                names = apply.names_of(world.wanted, world.seen, services, "down")
                 wanted = apply.without(world.wanted, names, grace)
             else:
                 names = [*world.wanted.targets, *world.seen]
                 wanted = apply.nothing(world.wanted, message["volumes"], grace)
                 world.look_for_volumes(wanted.discard_volumes)
-            await self._put_down(wanted=wanted)
+                await anyio.to_thread.run_sync(
+                    refuse_if_used, world.places.home, world.places.name, wanted.discard_volumes
+                )
+            await self._booking.put_down(wanted=wanted)
         await self._until(message, caller, names, "gone")
         if not services:
-            await self._until_empty()
-            world.leave()
+            await world.until_empty()
+            if not world.wanted.targets:
+                self.forget = bool(message["volumes"])
+                world.leave()
         return {}
-
-    async def _until_empty(self) -> None:
-        world = self._world
-        while world.seen or world.networks or world.busy_networks or world.wanted.discard_volumes & world.volumes:
-            await world.changed()
 
     async def rm(self, message: Message, _: list[int], caller: Caller) -> Reply:
         names = self._names(message)
+        if not message.get("force"):
+            await self._lending.refuse_if_used(message.get("services"), "remove")
+        self._tell_asked("rm", message)
         if message.get("stop"):
             self._want(apply.changed(self._world.wanted, names, stopped=True))
             await self._until(message, caller, names, "stopped")
@@ -247,46 +261,60 @@ class Requests:
         return {"removed": idle}
 
     async def run(self, message: Message, descriptors: list[int], caller: Caller) -> Reply:
-        async with self._admitting:
+        async with self._booking.turn:
             self.touched = True
-            name, wanted, stack = self._oneoffs.plan(message, decode(Stack, message["stack"]))
+            name, wanted, stack = self._oneoffs.plan(message, _stack(message["stack"]))
             files = dict(self._world.page.files)
             files.update({f"secret/{key}": source for key, source in stack.secrets.items()})
             files.update({f"config/{key}": source for key, source in stack.configs.items()})
             self._performer.expect(name, descriptors)
-            await self._admit(wanted, stack, files)
+            try:
+                await self._booking.admit(wanted, stack, files)
+            except BaseException:
+                self._performer.expect_no_more(name)
+                raise
+            self._borrowing.ask_again()
         return await self._oneoffs.run(name, message, caller)
 
     # Helping
 
+    def _tell_asked(self, what: str, message: Message) -> None:
+        """Who wanted it, beside what then happens."""
+        services = message.get("services")
+        of = f" of {' '.join(services)}" if services else ""
+        by = str(message.get("by") or f"orchestra {what}")[:80]
+        about = {"do": what, "by": by, **({"services": " ".join(services)} if services else {})}
+        self._world.journal.tell("asked", f"{what} was asked for{of} ({by})", attributes=about)
+
     def _names(self, message: Message) -> list[str]:
         self.touched = True
-        return apply.names_of(self._world.wanted, self._world.seen, message.get("services"))
-
-    async def _put_down(self, **parts: object) -> None:
-        """First on disk, then for the loop to see. Raises OrchestraError where it cannot be written."""
-        world = self._world
-        try:
-            await anyio.to_thread.run_sync(partial(world.save, **parts))
-        except OSError as error:
-            raise OrchestraError(
-                f"cannot write to {world.places.data}: {error.strerror}", "make room there"
-            ) from None
-        world.change(**parts)
-        world.ring()
+        return apply.names_of(self._world.wanted, self._world.seen, message.get("services"), message["do"])
 
     def _want(self, wanted: Wanted) -> None:
         self._world.change(wanted=wanted)
         self._world.ring()
 
-    async def _until(self, message: Message, caller: Caller, names: Collection[str], goal: Goal) -> None:
-        """Answer with the rows that change until the goal is reached. Raises OrchestraError when it cannot be."""
+    async def _until(
+        self,
+        message: Message,
+        caller: Caller,
+        names: Collection[str],
+        goal: Goal,
+        services: Collection[str] = (),
+    ) -> None:
+        """Answer with the rows that change until the goal is reached, nobody of `services` is about to replace
+        another or to go, and those of them that another stack owns are there. Raises OrchestraError when it cannot
+        be."""
         world = self._world
-        teller = _Teller(world, caller, message["id"], frozenset(names))
+        teller = Teller(world, caller, message["id"], names, services)
         while goal != "accepted":
             await teller.wait()
+            facts = world.facts()
+            moving = replacing.moving(world.wanted, facts, services)
+            teller.watch(moving)
             try:
-                reached = not unmet(goal, names, world.wanted, world.facts(), world.plan, time.monotonic())
+                late = unmet(goal, names, world.wanted, facts, world.plan, time.monotonic(), services)
+                reached = not late and not moving
             except OrchestraError:
                 await teller.tell()
                 raise
@@ -296,48 +324,10 @@ class Requests:
             await teller.tell_in_time()
 
 
-class _Teller:
-    """Sends the rows that have changed since it last did."""
-
-    def __init__(self, world: World, caller: Caller, number: int, only: frozenset[str] | None = None) -> None:
-        self._world = world
-        self._caller = caller
-        self._number = number
-        self._only = only
-        self._told: dict[str, Row] = {}
-        self._next = 0.0  # when it may tell again
-        self._late = False  # something may be untold
-
-    async def wait(self) -> None:
-        """For a change, or until what is untold may be told."""
-        if self._late:
-            await self._world.changed(max(0.0, self._next - time.monotonic()))
-        else:
-            await self._world.changed()
-        self._late = True
-
-    async def tell_in_time(self) -> None:
-        """Tell, unless it has just told: `wait` comes back to it."""
-        if time.monotonic() >= self._next:
-            await self.tell()
-
-    async def tell(self) -> None:
-        self._next = time.monotonic() + TELLING_PAUSE
-        self._late = False
-        now = {row["name"]: row for row in self._world.rows() if self._only is None or row["name"] in self._only}
-        fresh = [row for name, row in now.items() if _gist(self._told.get(name)) != _gist(row)]
-        gone: list[Row] = [{**row, "gone": True} for name, row in self._told.items() if name not in now]
-        self._told = now
-        if fresh or gone:
-            await self._caller.send({"re": self._number, "rows": [*fresh, *gone], "settled": self._world.settled})
-
-
-def _gist(row: Row | None) -> Any:
-    """A row without what changes by the mere passing of time."""
-    if row is None:
-        return None
-    return {key: value for key, value in row.items() if key not in ("created", "started", "ended")}
-
-
-def _asked_for(event: Any, services: list[str] | None, end: float | None) -> bool:
-    return (not services or event["service"] in services) and (end is None or event["time"] <= end)
+def _stack(raw: Any) -> Stack:
+    """Raises OrchestraError where whoever asks means something else by a stack."""
+    try:
+        return decode(Stack, raw)
+    except ValueError:
+        what = "this stack is run by another version of orchestra, which knows other keys of a stack"
+        raise OrchestraError(what, "take it down with orchestra down, then up again") from None

@@ -40,7 +40,7 @@ async def _forget(link: Link, name: str) -> None:
     """Once it has ended, which takes a moment after it was killed."""
     for _ in range(500):
         try:
-            await link.request({"do": "forget", "name": name})
+            await link.request({"do": "forget", "names": [name]})
         except Refused:
             await anyio.sleep(0.01)
         else:
@@ -54,7 +54,7 @@ def _clear_kernel(world: World, alive: Collection[str]) -> None:
             driver.kill(f"{places.cgroups}/{name}")
             driver.remove(f"{places.cgroups}/{name}")
     for key, router in world.page.routers.items():
-        if key not in world.networks:
+        if key not in world.networks and not router.external:
             # Made by a supervisor that could not write it down any more, whole or in part: it is made anew.
             _try(world, router.label, partial(remove_router, router))
     try:

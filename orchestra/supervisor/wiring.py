@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..plan.addresses import interfaces, mac_of, port_of
-from ..plan.launch import hostname_of
+from ..errors import OrchestraError
+from ..plan.addresses import guest_interface, interfaces, mac_of, port_of
+from ..plan.launch import capabilities, hostname_of
+from ..plan.replacing import serves
 from ..plan.resolv import hosts, resolv_conf
+from ..plan.sharing import guest_name
 from ..plan.wiring import Plug, Publication, Router
 from ..stack.model import Service
 from .world import World
 
 
 def net_pin(world: World, name: str, service: Service) -> str:
-    """The network namespace that a container runs in; "" is the host's."""
+    """The network namespace that a container runs in; "" is the host's. Raises OrchestraError where whose network it
+    uses is gone."""
     if service.network_mode == "host":
         return ""
-    if service.network_mode.startswith("service:"):
-        provider = service.network_mode.removeprefix("service:")
-        return next(
-            world.places.net_pin(other)
-            for other, seen in world.seen.items()
-            if seen.service.name == provider and seen.made
+    return world.places.net_pin(_provider(world, name, service))
+
+
+def _provider(world: World, name: str, service: Service) -> str:
+    """The container whose network it is: its own, or that of another service."""
+    provider = service.network_mode.removeprefix("service:")
+    if provider == service.network_mode:
+        return name
+    found = next((other for other, seen in world.seen.items() if seen.service.name == provider and seen.made), None)
+    if found is None:
+        raise OrchestraError(
+            f"{name} uses the network of {provider}, which is not there", f"orchestra up -d {provider} makes it"
         )
-    return world.places.net_pin(name)
+    return found
 
 
 def own_net_pin(world: World, name: str, service: Service) -> str:
@@ -50,16 +60,48 @@ def plugs_of(world: World, name: str, service: Service) -> Iterator[tuple[str, P
                 prefix=int(router.subnet.partition("/")[2]),
                 mac=join.mac_address or mac_of(address),
                 gateway=router.gateway if is_default else None,
+                ingress=service.limits.ingress,
+                egress=service.limits.egress,
+                powerful="CAP_NET_ADMIN" in capabilities(service)["bounding"],
             ),
         )
 
 
+def ports_of(world: World, name: str, service: Service) -> Iterator[tuple[str, str, str, str]]:
+    """(network key, interface, router pin, port in it) for each network of a container that is there."""
+    for interface, join, _ in interfaces(service, frozenset()):
+        router = world.page.routers.get(join.network)
+        address = world.page.addresses.get(join.network, {}).get(name)
+        if router is not None and address is not None:
+            yield join.network, interface, router.pin, port_of(address)
+
+
+def guest_plug(world: World, lease: str, container: str, key: str) -> Plug | None:
+    """The plug of another stack's container in a network of ours; None where it has no address there."""
+    owner = lease.partition("/")[0]
+    router = world.page.routers.get(key)
+    address = world.page.guests.get(key, {}).get(guest_name(lease, container))
+    if router is None or address is None:
+        return None
+    return Plug(
+        container=container,
+        net_pin=world.places.home.stack(owner).net_pin(container),
+        router=router.pin,
+        interface=guest_interface(address),
+        port=port_of(address),
+        address=address,
+        prefix=int(router.subnet.partition("/")[2]),
+        mac=mac_of(address),
+        gateway=None,
+    )
+
+
 def publications_of(world: World, router: Router) -> list[Publication]:
-    """Everything that goes through this router, of containers that are made."""
+    """Everything that goes through this router, of containers that are made and serve."""
     return [
         one
         for name, published in sorted(world.page.ports.items())
-        if (seen := world.seen.get(name)) and seen.made
+        if (seen := world.seen.get(name)) and seen.made and serves(world.wanted, name)
         for one in published
         if one.router == router.id
     ]
@@ -78,12 +120,8 @@ def opened_to_host(world: World, key: str, leave_out: Iterable[str] = ()) -> lis
 
 def files_of(world: World, name: str, service: Service) -> dict[str, str]:
     """hosts, hostname and resolv.conf. A container in somebody else's network sees that one's names."""
-    owner, owner_service = name, service
-    if service.network_mode.startswith("service:"):
-        provider = service.network_mode.removeprefix("service:")
-        owner, owner_service = next(
-            (other, seen.service) for other, seen in world.seen.items() if seen.service.name == provider
-        )
+    owner = _provider(world, name, service)
+    owner_service = service if owner == name else world.seen[owner].service
     own = {key: held[owner] for key, held in world.page.addresses.items() if owner in held}
     routers = [world.page.routers[join.network] for _, join, _ in interfaces(owner_service, frozenset())]
     uplink = next((router.uplink for router in routers if router.uplink), None)
@@ -91,7 +129,7 @@ def files_of(world: World, name: str, service: Service) -> dict[str, str]:
         with open("/etc/resolv.conf") as file:
             resolv = file.read()
     else:
-        resolv = resolv_conf(service, [router.gateway for router in routers])
+        resolv = resolv_conf(service, [router.nameserver for router in routers])
     return {
         "hosts": hosts(hostname_of(service), service, own, uplink.host_address if uplink else "127.0.0.1"),
         "hostname": hostname_of(service) + "\n",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 import types
 import typing
 from collections.abc import Callable, Hashable, Mapping
@@ -18,19 +19,46 @@ Decoder = Callable[[Any], Any]
 
 
 def encode(value: Any) -> Any:
-    """Anything made of the kinds above, as what json.dumps takes."""
-    if isinstance(value, (str, int, float)) or value is None:
-        return value
-    if isinstance(value, Mapping):
-        return {key: encode(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [encode(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(encode(item) for item in value)
-    if not dataclasses.is_dataclass(value):
-        raise TypeError(f"{type(value).__name__} cannot be encoded")
-    fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return {"is": type(value).__name__, **fields}
+    """Anything made of the kinds above, as what json.dumps takes. Equal parts may be one object in it."""
+    return _encoded(value, {})
+
+
+def _encoded(value: Any, done: dict[int, Any]) -> Any:
+    """`done`: the dataclasses encoded so far, by identity; a service stands in three places of a book."""
+    kind = value.__class__
+    way = _ways.get(kind)
+    if way is None:
+        way = _ways[kind] = _way(kind)
+    return way(value, done)
+
+
+_ways: dict[type, Callable[[Any, dict[int, Any]], Any]] = {}
+_PLAIN = {str, int, float, bool, type(None)}
+
+
+def _way(kind: type) -> Callable[[Any, dict[int, Any]], Any]:
+    if issubclass(kind, (str, int, float, type(None))):
+        return lambda value, done: value
+    if issubclass(kind, Mapping):
+        return lambda value, done: {key: _encoded(item, done) for key, item in value.items()}
+    if issubclass(kind, (tuple, list)):
+        return lambda value, done: [_encoded(item, done) for item in value]
+    if issubclass(kind, (set, frozenset)):
+        return lambda value, done: sorted(_encoded(item, done) for item in value)
+    if not dataclasses.is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} cannot be encoded")
+    names = [field.name for field in dataclasses.fields(kind)]
+
+    def encoded(value: Any, done: dict[int, Any]) -> Any:
+        found = done.get(id(value))
+        if found is None:
+            found = done[id(value)] = {"is": kind.__name__}
+            for name in names:
+                part = getattr(value, name)
+                found[name] = part if part.__class__ in _PLAIN else _encoded(part, done)
+        return found
+
+    return encoded
 
 
 def decode(kind: type[T], raw: Any) -> T:
@@ -67,13 +95,28 @@ def _plain(raw: Any) -> Any:
 
 
 def _dataclass(kind: Any) -> Decoder:
-    hints = typing.get_type_hints(kind)
-    decoders = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(kind)}
+    decoders: dict[str, Decoder] | None = None
 
     def decoded(raw: Any) -> Any:
-        return kind(**{name: decoders[name](value) for name, value in raw.items() if name != "is"})
+        nonlocal decoders
+        if decoders is None:  # not before: a class may be among its own fields
+            hints = {name: _hint(text, kind.__module__) for name, text in kind.__annotations__.items()}
+            every = {name: _decoder(hint) for name, hint in hints.items()}
+            decoders = {name: decoder for name, decoder in every.items() if decoder is not _plain}
+        parts = dict(raw)
+        parts.pop("is", None)
+        for name, decoder in decoders.items():
+            if name in parts:
+                parts[name] = decoder(parts[name])
+        return kind(**parts)
 
     return decoded
+
+
+@functools.cache
+def _hint(text: Any, module: str) -> Any:
+    """What an annotation means: as typing.get_type_hints, but each text is looked at once a module."""
+    return eval(text, vars(sys.modules[module])) if isinstance(text, str) else text
 
 
 def _union(members: tuple[Any, ...]) -> Decoder:

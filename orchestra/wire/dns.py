@@ -7,15 +7,16 @@ is a `BadQuery`, which knows what to answer; nothing else is ever raised for any
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ..values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 A, PTR, AAAA, OPT = 1, 12, 28, 41
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
-TTL = 5  # seconds; a replica that goes is soon forgotten
+TTL = 1  # seconds; who is replaced goes on listening for longer (plan/replacing, LINGER)
 LARGEST = 65535  # over TCP
 EDNS_SIZE = 1232  # passes every path without fragments (DNS flag day 2020)
 

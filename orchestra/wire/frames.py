@@ -6,20 +6,33 @@ cut. Descriptors travel beside the bytes (SCM_RIGHTS); a message says with "fds"
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Any
+from .compact import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 LIMIT = 16 * 1024 * 1024
-Message = dict[str, Any]
+Message = dict[str, "Any"]
 
 
 class BadFrame(Exception):
     """The other side does not keep to the protocol; the connection is of no more use."""
 
 
+def descriptors_of(message: Message, arrived: list[int]) -> list[int]:
+    """The descriptors that a message says are its own, taken from those that have arrived. Raises BadFrame."""
+    count = message.get("fds", 0)
+    if not isinstance(count, int) or not 0 <= count <= len(arrived):
+        raise BadFrame("descriptors are missing")
+    own = arrived[:count]
+    del arrived[:count]
+    return own
+
+
 def encode(message: Message) -> bytes:
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = dumps(message).encode()
     if len(body) > LIMIT:
         raise BadFrame(f"a message of {len(body)} bytes is over the limit of {LIMIT}")
     return len(body).to_bytes(4, "big") + body
@@ -40,8 +53,8 @@ class Reader:
             body = bytes(self._rest[4 : 4 + length])
             del self._rest[: 4 + length]
             try:
-                message = json.loads(body)
-            except ValueError as error:
+                message = loads(body.decode())
+            except (ValueError, RecursionError) as error:  # or nested so deeply that it can only be meant to hurt
                 raise BadFrame(f"not JSON: {error}") from None
             if not isinstance(message, dict):
                 raise BadFrame("not an object")

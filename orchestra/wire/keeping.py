@@ -7,8 +7,9 @@ supervisor gets every event; what happened while none was connected is in the an
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired
 
+from .shapes import TypedDict
 from .spec import Process, Spec
 
 
@@ -76,6 +77,28 @@ class ExecRequest(TypedDict):
     fds: NotRequired[int]
 
 
+class CopyOrder(TypedDict):
+    direction: Literal["in", "out"]
+    path: str  # inside
+    name: str  # of the top in the stream, "." for the contents of a folder; in, "": whatever the stream has
+    follow: bool  # out: what a link at the end of the path leads to
+    owners: bool  # in: keep the numbers of users and groups
+
+
+class CopyRequest(TypedDict):
+    """Pack or unpack a tar stream in a running container's file system. Reply: {"pid"}; then `exec_exited` as for
+    exec, with code 0 or 1. Brings three descriptors: stdin or stdout is the stream, stderr takes the reasons."""
+
+    id: int
+    do: Literal["copy"]
+    name: str
+    exec: str
+    order: CopyOrder
+    counted: bool  # what it uses counts as the container's; not where that is frozen
+    spec: NotRequired[Spec]  # of its file system: it does not run
+    fds: NotRequired[int]
+
+
 class SignalRequest(TypedDict):
     """Signal pid 1 of a container by pidfd. `everyone` reaches all processes of its cgroup (SIGKILL only)."""
 
@@ -87,11 +110,11 @@ class SignalRequest(TypedDict):
 
 
 class ForgetRequest(TypedDict):
-    """Drop the record of a container that does not run, close its FIFOs and log. Idempotent."""
+    """Drop the records of containers, close their FIFOs and logs. Idempotent; refused if one of them still runs."""
 
     id: int
     do: Literal["forget"]
-    name: str
+    names: list[str]
 
 
 class ChildrenRequest(TypedDict):
@@ -137,6 +160,7 @@ Request = (
     SandboxRequest
     | LaunchRequest
     | ExecRequest
+    | CopyRequest
     | SignalRequest
     | ForgetRequest
     | ChildrenRequest

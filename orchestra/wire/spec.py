@@ -7,7 +7,9 @@ dictionaries with types: the keeper decodes one with json.loads and nothing else
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired
+
+from .shapes import TypedDict
 
 
 class User(TypedDict):
@@ -58,11 +60,12 @@ class Mount(TypedDict):
     source: str
     options: list[str]
     """ro, rw, nosuid, nodev, noexec, rbind, size=…, mode=…, idmap (ownership on disk as without the namespace);
-    orchestra's own: `mkdir` (create a missing source folder), `file` (the source is a file)."""
+    orchestra's own: `mkdir` (create a missing source folder), `beneath=PATH` (mount
+    what is there in the source, and not what a link leads to outside of it)."""
 
 
 class Namespace(TypedDict):
-    type: Literal["pid", "network", "mount", "ipc", "uts", "user", "cgroup"]
+    type: Literal["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"]
     path: NotRequired[str]  # join the one pinned here
 
 
@@ -89,10 +92,32 @@ class Pids(TypedDict):
     limit: int
 
 
+class DeviceWeight(TypedDict):
+    major: int
+    minor: int
+    weight: int
+
+
+class DeviceRate(TypedDict):
+    major: int
+    minor: int
+    rate: int  # bytes or operations a second
+
+
+class BlockIO(TypedDict, total=False):
+    weight: int  # 10 to 1000
+    weightDevice: list[DeviceWeight]
+    throttleReadBpsDevice: list[DeviceRate]
+    throttleWriteBpsDevice: list[DeviceRate]
+    throttleReadIOPSDevice: list[DeviceRate]
+    throttleWriteIOPSDevice: list[DeviceRate]
+
+
 class Resources(TypedDict, total=False):
     memory: Memory
     cpu: Cpu
     pids: Pids
+    blockIO: BlockIO
 
 
 class Linux(TypedDict):
@@ -107,7 +132,8 @@ class Linux(TypedDict):
 
 
 class GivenFile(TypedDict):
-    """A secret or config: bytes (base64) or a file of the host, shown inside as a file of a private tmpfs."""
+    """A secret, a config or one of the container's own: bytes (base64) or a file of the host, shown inside as a file
+    of a private tmpfs, so that neither the host's path nor its disk is within reach."""
 
     destination: str
     source: NotRequired[str]
@@ -115,6 +141,7 @@ class GivenFile(TypedDict):
     uid: int
     gid: int
     mode: int
+    writable: NotRequired[bool]  # and below what the service mounts
 
 
 class Extras(TypedDict):

@@ -54,7 +54,7 @@ class FakeSupervisor:
 
     def __init__(self, places: Places, answers: dict[str, Answer]) -> None:
         self.places = places
-        self.answers = {"status": status(), **answers}
+        self.answers = {"status": status(), "owner": owner, **answers}
         self.seen: list[Request] = []
         self.threads: list[threading.Thread] = []
 
@@ -123,6 +123,11 @@ class FakeSupervisor:
             pass
 
 
+def owner(request: Request, talk: Talk) -> None:
+    """Every service is the stack's own."""
+    talk.done(owner="", service=request["service"])
+
+
 def listening(directory: str, name: str) -> socket.socket:
     folder = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     try:
@@ -155,6 +160,8 @@ def row(service: str, replica: int = 1, stack: str = "store", **fields: Any) -> 
         "why": "",
         "ports": [],
         "addresses": {"default": "10.89.0.2"},
+        "networks": [f"{stack}_default"],
+        "mounts": [],
         "command": f"python -m {service}",
         "logs": f"/nonexistent/{name}",
         "labels": {},
@@ -175,6 +182,9 @@ def status(*rows: dict[str, Any], stack: str = "store") -> Answer:
             rows=list(rows),
             networks={"default": "10.89.0.0/24"},
             notices=[],
+            uses=[],
+            used_by=[],
+            lent=[],
         )
 
     return answer

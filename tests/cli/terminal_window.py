@@ -19,7 +19,8 @@ class Window:
         self.master, slave = os.openpty()
         self.resize(rows, columns)
         # setsid makes the terminal the controlling one without a fork in this process, which has threads.
-        command = ["setsid", "--ctty", *command]
+        # Started below nohup, the tests ignore SIGHUP, and so would whatever they start.
+        command = ["env", "--default-signal=HUP", "setsid", "--ctty", *command]
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
         os.close(slave)
 

@@ -48,8 +48,8 @@ def test_output_errors_and_exit_code_come_through(process, places):
     with FakeSupervisor(places, {"exec": process_in_container("echo out; echo err >&2; exit 7")}) as fake:
         ran = process("exec", "store.yml", "cart", "sh", "-c", "whatever", "--flag")
     assert (ran.status, ran.out, ran.err) == (7, "out\n", "err\n")
-    assert fake.seen[0]["args"] == ["sh", "-c", "whatever", "--flag"]
-    assert fake.seen[0]["tty"] is False
+    assert fake.asked("exec")[0]["args"] == ["sh", "-c", "whatever", "--flag"]
+    assert fake.asked("exec")[0]["tty"] is False
 
 
 def test_input_comes_through_and_ends(process, places):
@@ -71,7 +71,7 @@ def test_options_of_exec_reach_the_supervisor(process, places, monkeypatch):
     options = ["-e", "A=1", "-e", "TOKEN", "-e", "UNSET_ANYWHERE", "-u", "1000:1000", "-w", "/tmp", "--index", "2"]
     with FakeSupervisor(places, {"exec": process_in_container("true")}) as fake:
         assert process("exec", *options, "--privileged", "store.yml", "cart", "env").status == 0
-    request = fake.seen[0]
+    request = fake.asked("exec")[0]
     assert request["env"] == ["A=1", "TOKEN=secret"]
     assert (request["user"], request["cwd"], request["index"]) == ("1000:1000", "/tmp", 2)
     assert (request["service"], request["args"], request["privileged"]) == ("cart", ["env"], True)
@@ -107,7 +107,7 @@ def test_exec_on_a_terminal_is_raw_and_follows_its_size(window, places):
         screen.press("exit 5\r")
         assert screen.end() == 5
         assert termios.tcgetattr(screen.master) == before
-    assert fake.seen[0]["tty"] is True
+    assert fake.asked("exec")[0]["tty"] is True
 
 
 def test_a_window_that_is_closed_is_no_fault(window, places, home):
@@ -125,7 +125,7 @@ def test_detached_exec_returns_at_once(process, places):
     with FakeSupervisor(places, {"exec": lambda _, talk: (talk.say(**STARTED), talk.done(code=0))}) as fake:
         ran = process("exec", "-d", "store.yml", "cart", "sleep", "100")
     assert (ran.status, ran.out) == (0, "")
-    assert "fds" not in fake.seen[0]
+    assert "fds" not in fake.asked("exec")[0]
 
 
 def test_run_tells_what_it_waits_for_and_returns_the_code(process, places):
@@ -141,7 +141,7 @@ def test_run_tells_what_it_waits_for_and_returns_the_code(process, places):
         ran = process("run", *arguments, "--entrypoint", "sh -c", "store.yml", "web", "a", "-b", stdin="in")
     assert (ran.status, ran.out) == (4, "in")
     assert ran.err == " Container store-cart-1  Healthy\n"
-    request = fake.seen[0]
+    request = fake.asked("run")[0]
     assert (request["service"], request["args"], request["entrypoint"]) == ("web", ["a", "-b"], ["sh", "-c"])
     assert (request["remove"], request["service_ports"], request["labels"]) == (True, True, {"x": "y"})
     security = request["stack"]["services"]["web"]["security"]

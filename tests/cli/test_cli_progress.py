@@ -21,6 +21,7 @@ from orchestra.cli.steps import step
         ({"state": "created"}, "created", "Created", "done"),
         ({"state": "waiting", "why": "waiting: cart is not healthy yet"}, "running", "Waiting", "working"),
         ({"state": "waiting", "why": "waiting: a step is under way"}, "running", "Starting", "working"),
+        ({"state": "waiting", "why": "exit code 143"}, "running", "Starting", "working"),
         ({}, "running", "Started", "done"),
         ({"health": "starting"}, "running", "Started", "done"),
         ({"health": "starting"}, "healthy", "Starting", "working"),
@@ -34,6 +35,7 @@ from orchestra.cli.steps import step
         ({"state": "exited", "exit_code": 137}, "stopped", "Stopped", "done"),
         ({"state": "exited", "exit_code": 0}, "removed", "Stopped", "working"),
         ({"state": "exited", "gone": True}, "removed", "Removed", "done"),
+        ({"state": "exited", "why": "going: could not be removed: device busy"}, "removed", "Stopped", "failed"),
         ({"state": "stopping"}, "killed", "Killing", "working"),
     ],
 )
@@ -41,6 +43,19 @@ def test_a_row_is_a_step_towards_the_goal(fields, goal, word, mark):
     """The same container is done for one command and under way for another."""
     found = step(row("cart", **fields), goal)
     assert (found.word, found.mark) == (word, mark)
+
+
+def test_what_ran_before_and_is_left_alone_is_said_to_be_running():
+    """As docker compose tells what `up` has started from what was there."""
+    out = io.StringIO()
+    plain = Plain("up", "running", out=out)
+    for one in (row("a"), row("a"), row("b", state="created"), row("b")):
+        plain.row(one)
+    assert out.getvalue().split("\n")[:-1] == [
+        " Container store-a-1  Running",
+        " Container store-b-1  Created",
+        " Container store-b-1  Started",
+    ]
 
 
 def test_a_countdown_is_told_once():
@@ -84,7 +99,7 @@ def test_drawing_again_goes_up_as_many_lines_as_were_drawn():
     show.draw()
     show.erase()
     show.close()
-    assert out.getvalue().count("\x1b[2A") == 2
+    assert out.getvalue().count("\r\x1b[2A") == 2
     assert out.getvalue().endswith("\x1b[?25h")
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 from fake_supervisor import FakeSupervisor, Request, Talk, row, status
 
 from orchestra.cli import words
-from orchestra.cli.ps import listing
+from orchestra.cli.listing import listing
 from orchestra.cli.reach import BOOT_ID
 
 NOW = 1180.0
@@ -30,12 +29,25 @@ def test_a_listing_has_dockers_columns():
     )
 
 
+def test_neighbouring_ports_are_a_range_and_what_has_ended_has_none():
+    """DisplayablePorts of docker/cli; of a container that has ended docker shows no ports."""
+    ports = [
+        {"host_ip": "", "host_port": 9000 + number, "port": 80 + number, "protocol": "tcp"} for number in range(3)
+    ]
+    ports.append({"host_ip": "127.0.0.1", "host_port": 9003, "port": 83, "protocol": "tcp"})
+    ports.append({"host_ip": "127.0.0.1", "host_port": 9004, "port": 84, "protocol": "udp"})
+    assert words.ports(row("web", ports=ports)) == (
+        "0.0.0.0:9000-9002->80-82/tcp, [::]:9000-9002->80-82/tcp, 127.0.0.1:9003->83/tcp, 127.0.0.1:9004->84/udp"
+    )
+    assert words.ports(row("web", ports=ports, state="exited")) == ""
+
+
 def test_restarts_get_a_column_when_there_are_any():
     """The number of restarts, how the last run ended and when."""
     rows = [row("web", restarts=3, last_exit="killed by SIGKILL", ended=1178.0, exit_code=137), row("cart")]
     header, web, cart = listing(rows, NOW).splitlines()
     assert "RESTARTS" in header
-    assert "3 (killed by SIGKILL 2 seconds ago)" in web
+    assert "3 (killed by SIGKILL, 2 seconds ago)" in web
     assert "(" not in cart.split("Up 3 minutes")[1]
 
 
@@ -85,8 +97,12 @@ def test_ps_hides_what_has_ended_unless_asked(orchestra, places):
 def test_json_is_one_object_a_line_with_dockers_keys(orchestra, places):
     """`docker compose ps --format json` is what scripts know."""
     port = {"host_ip": "127.0.0.1", "host_port": 8080, "port": 80, "protocol": "tcp"}
-    with FakeSupervisor(places, {"status": status(row("web", ports=[port], restarts=2), row("cart"))}):
-        cart, web = map(json.loads, orchestra("-p", "store", "ps", "--format", "json").out.splitlines())
+    rows = [row("web", ports=[port], restarts=2, mounts=["store_db", "/srv/x"]), row("cart")]
+    with FakeSupervisor(places, {"status": status(*rows)}):
+        said = orchestra("-p", "store", "ps", "--format", "json").out
+    assert '"State":"running"' in said  # people grep for it
+    cart, web = map(json.loads, said.splitlines())
+    assert (web["Mounts"], web["LocalVolumes"], web["Networks"]) == ("store_db,/srv/x", "1", "store_default")
     assert (cart["Service"], web["Service"], web["State"], web["Project"]) == ("cart", "web", "running", "store")
     assert web["Publishers"] == [
         {"URL": "127.0.0.1", "TargetPort": 80, "PublishedPort": 8080, "Protocol": "tcp"},
@@ -97,6 +113,14 @@ def test_json_is_one_object_a_line_with_dockers_keys(orchestra, places):
     )
     assert set(keys.split()) <= set(web)
     assert (web["Restarts"], web["ExitCode"]) == (2, 0)
+
+
+def test_json_of_an_older_supervisor_lacks_only_what_that_does_not_tell(orchestra, places):
+    """Which still runs after an upgrade: its rows have neither mounts nor names of networks."""
+    old = {key: value for key, value in row("web").items() if key not in ("mounts", "networks")}
+    with FakeSupervisor(places, {"status": status(old)}):
+        told = json.loads(orchestra("-p", "store", "ps", "--format", "json").out)
+    assert (told["Name"], told["Mounts"], told["Networks"]) == ("store-web-1", "", "")
 
 
 def test_a_stack_that_does_not_run_has_an_empty_listing(orchestra):
@@ -114,19 +138,17 @@ def test_an_unknown_service_is_refused_with_the_known_ones(orchestra, places):
     assert ran.err == "error: no such service: crt (did you mean 'cart'?)\ntry: one of: cart, web\n"
 
 
-def test_why_gives_the_line_the_supervisor_works_from(orchestra, places):
-    """State, cause, last run and restarts in one sentence."""
-    held = row("web", state="waiting", why="waiting: cart is not healthy yet (starting)", started=None)
-    ended = {"restarts": 2, "last_exit": "exit code 3", "exit_code": 3, "why": "restarting in 6.4 s (3rd)"}
-    down = row("cart", state="restarting", ended=time.time() - 5, **ended)
-    with FakeSupervisor(places, {"status": status(held, down)}):
-        assert (
-            orchestra("why", "-p", "store", "web").out == "store-web-1: Waiting: cart is not healthy yet (starting)\n"
+def test_why_gives_the_sentence_and_what_comes_next(orchestra, places):
+    """For one service or for all; nothing comes next where all is well."""
+    waits = {"service": "web", "kind": "waiting", "sentence": "web is waiting: cart is unhealthy since 14:02:10"}
+    waits["next"] = {"text": "it starts once cart is ready", "at": None, "command": "orchestra why cart"}
+    well = {"service": "cart", "kind": "ready", "sentence": "cart is healthy since 14:00:00", "next": {}}
+    with FakeSupervisor(places, {"why": lambda _, talk: talk.done(causes=[waits, well])}):
+        assert orchestra("why", "-p", "store", "web").out == (
+            "web is waiting: cart is unhealthy since 14:02:10\n"
+            "  next: it starts once cart is ready (or: orchestra why cart)\n"
         )
-        assert orchestra("why", "-p", "store", "cart").out == (
-            "store-cart-1: Restarting (3) 5 seconds ago; restarting in 6.4 s (3rd); last run: exit code 3; "
-            "restarted 2 times\n"
-        )
+        assert orchestra("why", "-p", "store", "cart").out == "cart is healthy since 14:00:00\n"
 
 
 def test_port_prints_where_a_port_is_reached(orchestra, places):
@@ -150,8 +172,12 @@ def test_ls_asks_every_supervisor_and_does_not_wait_for_a_silent_one(orchestra, 
         FakeSupervisor(home.stack("forum"), {"status": silent}),
     ):
         assert orchestra("ls", "-q").out.split() == ["forum", "store"]
-        forum, found = json.loads(orchestra("ls", "--format", "json").out)
-    assert found == {"Name": "store", "Status": "exited(1), running(2)", "ConfigFiles": "/srv/store/store.yml"}
+        said = orchestra("ls", "--format", "json").out
+    assert said.startswith('[{"Name":"forum","Status":')  # as close as docker writes it
+    forum, found = json.loads(said)
+    counted = "exited(1), running(2)"
+    files = "/srv/store/store.yml"
+    assert found == {"Name": "store", "Status": counted, "ConfigFiles": files, "Uses": "", "UsedBy": ""}
     assert forum["Status"].startswith("?")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 from fake_supervisor import FakeSupervisor, row, status
 
-from orchestra.cli import guard, warm
+from orchestra.cli import group, guard, warm
+from orchestra.cli.config import rendered
 from orchestra.cli.options import is_file
 from orchestra.cli.project import seen_name
 from orchestra.errors import OrchestraError
@@ -19,37 +21,37 @@ from orchestra.errors import OrchestraError
 ALLOWED = {"click", "orchestra"}
 HEAVY = {
     "asyncio", "concurrent", "ctypes", "email", "http", "importlib.metadata", "jsonschema", "logging",
-    "multiprocessing", "orchestra.stack.loading", "orchestra.stack.model", "pyroute2", "subprocess", "tempfile",
+    "multiprocessing", "orchestra.stack.loading", "orchestra.stack.model", "subprocess", "tempfile",
     "urllib", "yaml",
 }  # fmt: skip
 
 
 def test_ps_imports_no_more_than_it_needs(home, places):
     """The list of what is not in the standard library is exact; heavy parts of it are not there."""
-    code = (
-        "import sys; from orchestra.cli.guard import guarded; from orchestra.cli.warm import warm_up\n"
-        "sys.argv = ['orchestra', 'ps', 'store.yml']\n"
-        "warm_up(sys.argv[1:], {}); guarded(sys.argv[1:]); sys.stdout.flush()\n"
-        "print(*sys.modules, file=sys.stderr)"
-    )
     with FakeSupervisor(places, {"status": status(row("cart"))}):
-        site = [path for path in sys.path if "site-packages" in path]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], *site])}
-        # -S: what `.pth` files of this machine import is not ours.
-        ran = subprocess.run(
-            [sys.executable, "-S", "-c", code],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
-    assert "store-cart-1" in ran.stdout
-    modules = set(ran.stderr.split())
+        said, modules = modules_after("ps", "store.yml")
+    assert "store-cart-1" in said
     packages = {name.partition(".")[0] for name in modules}
     foreign = {name for name in packages if name not in sys.stdlib_module_names and name != "__main__"}
     assert foreign == ALLOWED
     assert not modules & HEAVY
+
+
+def modules_after(*words: str) -> tuple[str, set[str]]:
+    """What a command prints, and what is imported when it has."""
+    code = (
+        "import os, sys; from orchestra.cli.guard import guarded; from orchestra.cli.warm import warm_up\n"
+        f"sys.argv = ['orchestra', *{words}]\n"
+        "warm_up(sys.argv[1:], os.environ); guarded(sys.argv[1:]); sys.stdout.flush()\n"
+        "print('modules', *sys.modules, file=sys.stderr)"
+    )
+    site = [path for path in sys.path if "site-packages" in path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], *site])}
+    # -S: what `.pth` files of this machine import is not ours.
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", code], env=environment, capture_output=True, text=True, timeout=30, check=True
+    )
+    return ran.stdout, set(ran.stderr.rpartition("modules ")[2].split())
 
 
 @pytest.mark.parametrize(
@@ -134,6 +136,48 @@ def test_home_moves_everything(orchestra, places, tmp_path):
         assert orchestra("--home", str(tmp_path / "home"), "ps", "-q", "store.yml").out == "store-cart-1\n"
 
 
+@pytest.mark.parametrize(
+    ("closed", "told"),
+    [("<&-", "store-cart-1\n"), (">&-", ""), ("2>&-", "store-cart-1\n"), ("<&- >&- 2>&-", "")],
+)
+def test_a_stream_that_is_closed_leads_nowhere(home, places, closed, told):
+    """As cron jobs and scripts start programs; what is opened next does not get its number."""
+    command = f"{sys.executable} -m orchestra.cli.main ps -q store.yml {closed}"
+    with FakeSupervisor(places, {"status": status(row("cart"))}):
+        ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, told, "")
+
+
+@pytest.mark.parametrize("words", ["ps store.yml", "--help"])
+def test_output_that_finds_no_room_is_no_fault(home, places, words):
+    """It is said in a line what is wrong."""
+    command = f"{sys.executable} -m orchestra.cli.main {words} > /dev/full"
+    with FakeSupervisor(places, {"status": status(row("cart"))}):
+        ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: cannot write: No space left on device\ntry: ")
+    assert len(ran.stderr.splitlines()) == 2
+
+
+def test_a_folder_that_is_gone_is_told(home, tmp_path):
+    """As after a clone that was made anew; what was typed is not looked at."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m orchestra.cli.main ls"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "error: cannot tell which folder this is: No such file or directory\ntry: cd to one that is there\n"
+    )
+
+
+def test_a_file_that_cannot_be_written_is_told(orchestra, tmp_path):
+    """`config -o` into a folder that is not there."""
+    ran = orchestra("config", "-o", str(tmp_path / "nowhere" / "file"), "store.yml")
+    assert ran.status == 1
+    assert ran.err.startswith(f"error: cannot write {tmp_path}/nowhere/file: No such file or directory\ntry: ")
+
+
 def test_a_fault_is_one_line_and_a_file(orchestra, monkeypatch, home):
     """Nobody sees a traceback; it can be found."""
 
@@ -162,9 +206,27 @@ def test_endings_have_their_status(monkeypatch, capfd, raised, status, text):
     def fail(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr(guard.orchestra, "main", fail)
+    monkeypatch.setattr(group.orchestra, "main", fail)
     assert guard.guarded(["ps"]) == status
     assert capfd.readouterr().err == text
+
+
+@pytest.mark.parametrize("module", ["warm", "guard", "shortcut", "group"])
+@pytest.mark.parametrize("command", ["up", "ps"])
+def test_an_interrupt_while_it_is_still_importing_shows_no_traceback(home, command, module):
+    """Whoever presses Ctrl-C at once sees nothing but the end."""
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == 'orchestra.cli.{module}': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        f"sys.argv = ['orchestra', '{command}', '--help']\n"
+        "from orchestra.cli.main import main; main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.stdout, ran.stderr) == ("", "")
+    assert ran.returncode in (-signal.SIGINT, 130)
 
 
 def test_a_mistyped_command_gets_a_suggestion(orchestra):
@@ -214,6 +276,12 @@ def test_a_stack_that_runs_gets_no_head_start(home, places, monkeypatch):
     assert begun == ["store"]
 
 
+@pytest.mark.parametrize("shape", ["yaml", "json"])
+def test_what_config_prints_can_be_read_back(shape):
+    """A dollar sign stays one: it is doubled in both shapes, as docker compose does."""
+    assert "$$HOME" in rendered({"name": "t", "services": {"a": {"command": ["echo", "$HOME"]}}}, shape)
+
+
 def test_config_lists_what_the_file_has(orchestra):
     """Services, hashes, JSON; to a file if asked."""
     assert orchestra("config", "store.yml", "--services").out == "cart\nweb\n"
@@ -222,6 +290,15 @@ def test_config_lists_what_the_file_has(orchestra):
     assert [line.split()[0] for line in orchestra("config", "store.yml", "--hash", "*").out.splitlines()] == [
         "cart",
         "web",
+    ]
+    Path("more.yml").write_text(
+        "include: [store.yml]\nservices:\n  store: {rootfs: host, command: $A, profiles: [p]}\n"
+    )
+    Path("store.yml").write_text(Path("store.yml").read_text().replace("name: store", "x-b: ${B:-b}"))
+    assert orchestra("config", "more.yml", "--profiles").out == "p\n"
+    assert [line.split()[0] for line in orchestra("config", "more.yml", "--variables").out.splitlines()[1:]] == [
+        "A",
+        "B",
     ]
     orchestra("config", "store.yml", "-o", "out.yml", "cart")
     assert "cart:" in Path("out.yml").read_text()

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import re
-import threading
 import time
 
 import pytest
@@ -91,6 +90,7 @@ def test_progress_can_be_quiet(orchestra, places):
         (["--force-recreate", "--no-recreate"], "incompatible"),
         (["-d", "--abort-on-container-exit"], "incompatible"),
         (["--scale", "cart"], "not SERVICE=NUMBER"),
+        (["--scale", "cart=99999999"], "containers are asked for, a stack has 1000 at most"),
         (["--scale", "crt=2"], "no such service: crt (did you mean 'cart'?)"),
         (["wbe"], "no such service: wbe (did you mean 'web'?)\ntry: one of: cart, web"),
         (["--bogus"], "No such option"),
@@ -204,32 +204,20 @@ def test_services_are_checked_before_they_are_stopped(orchestra, places):
         assert fake.asked("stop")[0]["services"] == ["cart"]
 
 
-def test_commands_that_change_a_stack_queue(process, places):
+def test_commands_that_change_a_stack_queue(begun, places):
     """The second one says for whom it waits, and goes on when the first has finished."""
     answers = {"kill": lambda _, talk: talk.done(killed=["store-cart-1"])}
     with FakeSupervisor(places, answers) as fake:
         lock = os.open(places.lock, os.O_RDWR | os.O_CREAT)
         os.write(lock, b"`orchestra up` (pid 123)")
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ran = []
-        thread = threading.Thread(target=lambda: ran.append(process("kill", "-s", "HUP", "-p", "store")))
-        thread.start()
-        end = time.monotonic() + 10
-        while not _waits_for(places.lock) and time.monotonic() < end:
-            time.sleep(0.01)
+        second = begun("kill", "-s", "HUP", "-p", "store")
+        assert second.stderr.readline() == "waiting for `orchestra up` (pid 123) …\n"
         assert not fake.seen
         os.close(lock)
-        thread.join()
-    assert ran[0].status == 0
-    assert ran[0].err == "waiting for `orchestra up` (pid 123) …\n Container store-cart-1  Killed\n"
+        assert second.communicate(timeout=30) == ("", " Container store-cart-1  Killed\n")
+    assert second.returncode == 0
     assert fake.asked("kill")[0]["signal"] == "HUP"
-
-
-def _waits_for(path: str) -> bool:
-    """Whether somebody stands in line at a lock (/proc/locks: waiters follow with `->`)."""
-    inode = os.stat(path).st_ino
-    with open("/proc/locks") as file:
-        return any("->" in line and f":{inode} " in line for line in file)
 
 
 def test_live_progress_is_redrawn_in_place_and_fits_the_terminal(window, places):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .ground import Ground
+from .ground import ANSWERING, IDLE, Ground, fetch, free_port, py, sh, until
 
 
 @pytest.fixture
@@ -14,3 +14,13 @@ def ground() -> Iterator[Ground]:
     made = Ground()
     yield made
     made.close()
+
+
+@pytest.fixture
+def served(ground: Ground) -> tuple[Ground, int]:
+    """A web server on a published port, and a neighbour that depends on it."""
+    port = free_port()
+    web = py(ANSWERING, ports=[f"127.0.0.1:{port}:80"], restart="always")
+    ground.up({"web": web, "idle": sh(IDLE, restart="always", depends_on=["web"])})
+    until(lambda: fetch(port) == "hello", "it answers")
+    return ground, port

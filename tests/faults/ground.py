@@ -6,26 +6,24 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from reboot import reboot
+from whole.stage import COMMAND, ROOT, cgroup_roots, unified, until
 
 from orchestra.client import Connection
 from orchestra.errors import OrchestraError
 from orchestra.places import Home, Places
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "orchestra.cli.main"]
 PATIENCE = 30.0
 MNT_DETACH = 2
 libc = ctypes.CDLL(None, use_errno=True)
@@ -57,13 +55,9 @@ def py(program: str = ANSWERING, **more: Any) -> dict[str, Any]:
     return {"rootfs": "host", "command": command, "stop_grace_period": "1s", **more}
 
 
-def until(true: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """What `true` returns, once that is something."""
-    end = time.monotonic() + patience
-    while not (value := true()):
-        assert time.monotonic() < end, f"not within {patience:g} s: {what}"
-        time.sleep(0.01)
-    return value
+def in_time(seconds: float) -> float:
+    """A promise is for a machine that has a processor for everybody who wants one: longer where many wait."""
+    return seconds * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def ends(pid: int) -> bool:
@@ -83,6 +77,19 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
             until(lambda: ends(pid), f"{pid} ends", 5)
     finally:
         os.close(handle)
+
+
+def cpu(pid: int) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def fill(path: Path) -> None:
+    """Until not a byte is left on the disk; once more, with what others have let go of meanwhile."""
+    with path.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
 
 
 def free_port() -> int:
@@ -204,7 +211,10 @@ class Ground:
         return found
 
     def keeper(self) -> int:
-        return next((pid for pid, words in self.processes().items() if words.startswith("orchestra-keeper")), 0)
+        """The oldest process of that name: what it forks for a start has the same for a moment."""
+        return min(
+            (pid for pid, words in self.processes().items() if words.startswith("orchestra-keeper")), default=0
+        )
 
     def supervisor(self) -> int:
         return next((pid for pid, words in self.processes().items() if words.startswith("orchestra-supervisor")), 0)
@@ -235,6 +245,11 @@ class Ground:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
         until(lambda: all(ends(pid) for pid in self.processes()), "all have ended", 5)
+
+    def reboot(self) -> None:
+        """As if the machine had been switched off and on again."""
+        self.kill_both()
+        reboot(self.places, self.networks)
 
     # What the kernel has
 
@@ -304,16 +319,6 @@ class Ground:
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def cgroup_roots() -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [line.split()[4] for line in lines if re.search(r" - cgroup2? ", line)]
-
-
-def unified() -> str:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return next(line.split()[4] for line in lines if " - cgroup2 " in line)
 
 
 def everywhere() -> set[str]:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestra.runtime import cgroups
+
 from .ground import (
     ANSWERING,
     IDLE,
@@ -26,6 +28,7 @@ from .ground import (
     libc,
     py,
     sh,
+    unified,
     until,
 )
 
@@ -35,55 +38,22 @@ NOTICED = 10.0
 """Seconds within which damage has to be noticed and repaired."""
 
 
-@pytest.fixture
-def served(ground: Ground) -> tuple[Ground, int]:
-    """A web server on a published port, and a neighbour that depends on it."""
-    port = free_port()
-    web = py(ANSWERING, ports=[f"127.0.0.1:{port}:80"], restart="always")
-    ground.up({"web": web, "idle": sh(IDLE, restart="always", depends_on=["web"])})
-    until(lambda: fetch(port) == "hello", "it answers")
-    return ground, port
+def twice_on_disk(ground: Ground) -> None:
+    """Once the state that runs is in the last page of the book and in the one before."""
 
+    def is_in(path: str) -> bool:
+        page = json.loads(Path(path).read_text().partition("\n")[2])
+        running = [one["run"] is not None and one["made"] for one in page["seen"].values()]
+        return running == [True, True] and bool(page["networks"])
 
-def reboot(ground: Ground) -> None:
-    """What a reboot does: no process, no namespace, no link, no cgroup; pins are plain files, another boot id."""
-    ground.kill_both()
-    for name in os.listdir(ground.places.children):
-        for pid in ground.pids(name.removesuffix(".json")):
-            with contextlib.suppress(ProcessLookupError):  # process 1 took it along
-                kill(pid)
-    for pin in os.listdir(ground.places.pins):
-        libc.umount2(f"{ground.places.pins}/{pin}".encode(), MNT_DETACH)
-    ident = ground.places.network_id("default")
-    subprocess.run(["ip", "link", "del", f"orc{ident}"], check=False, capture_output=True)
-    subprocess.run(["nft", "delete", "table", "ip", f"orchestra-{ident}"], check=True)
-    for root in cgroup_roots():
-        for folder, _, _ in os.walk(f"{root}/{os.path.dirname(ground.places.cgroup('x'))}", topdown=False):
-            os.rmdir(folder)
-    Path(ground.places.boot).write_text("00000000-0000-0000-0000-000000000000\n")
-    text = Path(ground.places.wanted).read_text().partition("\n")[2]
-    page = json.loads(text)
-    page["boot"] = "00000000-0000-0000-0000-000000000000"
-    from orchestra.state.files import write_json
+    def both() -> bool:
+        ground.ok("pause", "idle")  # something to write down
+        ground.ok("unpause", "idle")
+        with contextlib.suppress(OSError, ValueError):  # it is just being replaced
+            return is_in(ground.places.wanted) and is_in(f"{ground.places.wanted}.1")
+        return False
 
-    write_json(ground.places.wanted, page)
-
-
-def test_up_after_a_reboot(served: tuple[Ground, int]) -> None:
-    """With a run directory of the boot before, everything is made anew."""
-    ground, port = served
-    reboot(ground)
-    ground.ok("up", "-d")
-    until(lambda: fetch(port) == "hello", "it answers")
-    assert {row["state"] for row in ground.rows().values()} == {"running"}
-
-
-def test_down_after_a_reboot(served: tuple[Ground, int]) -> None:
-    """What the disk still has goes too."""
-    ground, _ = served
-    reboot(ground)
-    ground.down()
-    ground.nothing_left()
+    until(both, "both pages know what runs")
 
 
 def test_a_recycled_pid_is_never_signalled(ground: Ground) -> None:
@@ -108,12 +78,30 @@ def test_a_recycled_pid_is_never_signalled(ground: Ground) -> None:
         stranger.wait()
 
 
+def test_a_recycled_pid_of_the_supervisor_is_nobody(served: tuple[Ground, int]) -> None:
+    """Somebody else has its number now: a new one is started, and the stranger left alone."""
+    ground, port = served
+    ground.kill_both()
+    stranger = subprocess.Popen(["sleep", "600"])
+    try:
+        record = Path(f"{ground.places.run}/supervisor.json")
+        record.write_text(json.dumps({**json.loads(record.read_text()), "pid": stranger.pid}))
+        ground.ok("ps")
+        assert ground.supervisor() not in (0, stranger.pid)
+        assert fetch(port) == "hello"
+        ground.down()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 @pytest.mark.parametrize("spoiled", ["", "{", "{}\n{}\n", "garbage\nmore\n", None])
 def test_a_spoiled_state_file_loses_nothing(served: tuple[Ground, int], spoiled: str | None) -> None:
     """Containers run on, `ps` shows them, `up` is content with them, `down` takes everything away."""
     ground, port = served
     before = {name: ground.pid(name) for name in ("t-web-1", "t-idle-1")}
-    time.sleep(0.2)  # the last state is on disk
+    twice_on_disk(ground)
     ground.kill_both()
     wanted = Path(ground.places.wanted)
     if spoiled is None:
@@ -136,7 +124,6 @@ def test_all_state_files_spoiled(served: tuple[Ground, int], command: tuple[str,
     """Nobody knows any more what ran: `up` may start everything anew, `down` leaves nothing."""
     ground, port = served
     pids = [*ground.pids("t-web-1"), *ground.pids("t-idle-1")]
-    time.sleep(0.2)
     ground.kill_both()
     for path in Path(ground.places.data).glob("wanted.json*"):
         path.write_text("spoiled")
@@ -226,6 +213,73 @@ def test_the_cgroup_is_emptied_and_removed(served: tuple[Ground, int]) -> None:
     ground.ok("restart", "-t", "1", "web")
     assert all(ends(pid) for pid in pids)
     until(lambda: fetch(port, 0.5) == "hello", "it answers again", NOTICED)
+    assert ground.pids("t-web-1")
+
+
+def hierarchies(which: str) -> list[str]:
+    if which == "all":
+        return cgroup_roots()
+    return [root for root in cgroup_roots() if (root == unified()) is (which == "unified")]
+
+
+@pytest.mark.parametrize("which", ["v1", "unified", "all"])
+def test_limits_hold_again_after_the_cgroups_were_removed(ground: Ground, which: str) -> None:
+    """Somebody moved all processes out and removed our cgroups up to the top: everybody is brought back, restarted
+    is nobody; whoever looks meanwhile gets an answer."""
+    limited = {"mem_limit": "96m", "cpus": 0.5, "pids_limit": 77}
+    ground.up({"web": py(**limited), "forks": sh("sleep 1000 & " + IDLE, **limited)})
+    names = ("t-web-1", "t-forks-1")
+    before = {name: until(lambda name=name: ground.pids(name), "it runs") for name in names}
+    until(lambda: len(ground.pids("t-forks-1")) == 3, "it has forked")
+    before = {name: ground.pids(name) for name in names}
+    held = {name: cgroups.driver().held(ground.places.cgroup(name)) for name in names}
+    assert held["t-web-1"]["memory"]["limit"] == 96 << 20
+    for root in hierarchies(which):
+        top = f"{root}/{ground.places.cgroups}"
+        for folder, _, files in os.walk(top, topdown=False):
+            for pid in Path(folder, "cgroup.procs").read_text().split() if "cgroup.procs" in files else ():
+                Path(root, "cgroup.procs").write_text(f"{pid}\n")
+            os.rmdir(folder)
+    for words in (
+        ["ps"],
+        ["top"],
+        ["stats", "--no-stream"],
+        ["inspect", "web"],
+        ["pause", "web"],
+        ["unpause", "web"],
+    ):
+        code, said = ground.run(*words)
+        assert code == 0 or said.startswith("error: "), said
+    until(lambda: all(ground.pids(name) == before[name] for name in names), "they are in them again", NOTICED)
+    until(lambda: [cgroups.driver().held(ground.places.cgroup(name)) for name in names] == [*held.values()], "limits")
+
+    def told() -> set[str]:
+        return {event["text"].split()[0] for event in ground.events() if "moved out of its cgroups" in event["text"]}
+
+    until(lambda: told() == set(names), "both are told of")
+    assert "Traceback" not in ground.own_log()
+    ground.ok("pause", "web")
+    assert ground.row("t-web-1")["state"] == "paused"
+    ground.ok("unpause", "web")
+    assert "t-web-1" in ground.ok("stats", "--no-stream", "web")
+
+
+@pytest.mark.parametrize("restart", ["no", "always"])
+def test_everything_in_a_cgroup_is_killed_and_it_is_removed(ground: Ground, restart: str) -> None:
+    """As by somebody who tidies up: the end is noticed, the policy goes on in new cgroups, or `up` does."""
+    ground.up({"web": py(restart=restart), "idle": sh()})
+    pids = ground.pids("t-web-1")
+    Path(unified(), ground.places.cgroup("t-web-1"), "cgroup.kill").write_text("1")
+    for root in cgroup_roots():
+        folder = Path(root, ground.places.cgroup("t-web-1"))
+        with contextlib.suppress(OSError):  # those of the next run may be made already, or the last one is not gone
+            folder.rmdir()
+    until(lambda: all(ends(pid) for pid in pids), "they are gone")
+    if restart == "no":
+        until(lambda: ground.row("t-web-1")["state"] == "exited", "its end is noticed")
+        ground.ok("up", "-d")
+    until(lambda: (row := ground.row("t-web-1"))["state"] == "running" and row["pid"] not in pids, "it runs again")
+    assert ground.row("t-web-1")["last_exit"] == "killed by SIGKILL"
     assert ground.pids("t-web-1")
 
 

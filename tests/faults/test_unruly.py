@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .ground import ANSWERING, IDLE, MNT_DETACH, Ground, ends, libc, py, sh, until
+from .ground import ANSWERING, IDLE, MNT_DETACH, Ground, cpu, ends, fill, libc, py, sh, until
 
 pytestmark = pytest.mark.kernel
 
@@ -25,19 +24,6 @@ for descriptor in (0, 1, 2):
     os.close(descriptor)
 time.sleep(1000)
 """
-
-
-def cpu(pid: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def fill(path: Path) -> None:
-    """Until not a byte is left on the disk."""
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"x" * 4096)
 
 
 def test_who_ignores_sigterm_is_killed_after_the_grace(ground: Ground) -> None:
@@ -130,9 +116,10 @@ def test_a_full_disk_harms_nobody(ground: Ground) -> None:
         until(lambda: ground.row("t-idle-1")["restarts"] == 1, "the policy goes on")
         assert not ends(pids[0])
         ground.write({"chatty": chatty, "idle": sh(restart="always"), "more": sh()})
+        fill(filler)
         code, said = ground.run("up", "-d")
         assert code != 0
-        assert "No space left" in said
+        assert "No space left" in said, said + ground.own_log()
         filler.unlink()
         ground.ok("up", "-d")
         assert {row["state"] for row in ground.rows().values()} == {"running"}

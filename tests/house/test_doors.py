@@ -10,31 +10,41 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "orchestra"
-SHARED = {"errors", "places"}
+SHARED = {"errors", "places", "values"}
 THINKING = {"stack", "plan", "wire"}
-WORKSHOPS = {"runtime", "network", "logs", "state"}
-PROCESSES = {"keeper", "supervisor", "cli"}
+WORKSHOPS = {"archive", "runtime", "network", "logs", "state"}
+PROCESSES = {"keeper", "supervisor", "cli", "dashboard"}
 MAY_USE: dict[str, set[str]] = {
     **dict.fromkeys(THINKING, THINKING | SHARED),
     **{room: THINKING | SHARED | {room} for room in WORKSHOPS},
-    "keeper": THINKING | SHARED | {"keeper", "runtime", "logs"},
+    "keeper": THINKING | SHARED | {"keeper", "archive", "runtime", "logs"},
     # The supervisor starts a keeper when there is none; what passes between them otherwise are messages.
     "supervisor": THINKING | WORKSHOPS | SHARED | {"supervisor", "client", "keeper"},
-    "cli": THINKING | {"logs", "state"} | SHARED | {"cli", "client", "keeper", ""},
+    "cli": THINKING | {"archive", "logs", "state"} | SHARED | {"cli", "client", "keeper", "dashboard", ""},
+    # Of the workshops only the logs: they are read where they lie, also those of a stack that does not run.
+    "dashboard": THINKING | {"logs"} | SHARED | {"dashboard", "client"},
     "client": {"wire"} | SHARED,
     "errors": set(),
     "places": set(),
+    "values": set(),
 }
-ONE_DOOR = {"supervisor": {"keeper.start"}, "cli": {"keeper.start"}}
+ONE_DOOR = {"supervisor": {"keeper.start"}, "cli": {"keeper.start", "dashboard.serve"}}
 """Which module of another process may be used, where any may."""
 OWN_LIBRARY = {
     "yaml": {"stack"},
-    "pyroute2": {"network"},
     "jsonschema": {"stack"},
     "click": {"cli"},
-    "anyio": {"supervisor"},
+    "sqlite3": {"state"},
+    "anyio": {"supervisor", "dashboard"},
+    "starlette": {"dashboard"},
+    "uvicorn": {"dashboard"},
 }
-STDLIB_ONLY = {"runtime", "logs", "wire", "keeper", "plan", "state", "client", "errors", "places"}
+STDLIB_ONLY = {"archive", "runtime", "network", "logs", "wire", "keeper", "plan", "state"} | {
+    "client",
+    "errors",
+    "places",
+    "values",
+}
 NO_INPUT_OUTPUT = {"socket", "select", "subprocess", "threading", "asyncio", "time", "random", "secrets", "ctypes"}
 THINKING_ABOUT_FILES = {
     "stack/files.py",
@@ -44,6 +54,7 @@ THINKING_ABOUT_FILES = {
     "stack/extends.py",
     "stack/include.py",
     "stack/schema.py",
+    "stack/uses.py",
 }
 
 
@@ -111,6 +122,13 @@ def test_thinking_touches_nothing(path: Path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert "open" not in calls
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_frozen_values_are_ours(path: Path):
+    """What a supervisor imports has no dataclass of the standard library: each would be compiled at every start."""
+    if room_of(path) not in ("dashboard", "values"):
+        assert "dataclasses.dataclass" not in imports(path), "import it from orchestra.values"
 
 
 def test_only_the_keeper_and_its_children_fork():

@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from whole.stage import until
 
 from orchestra.client import dial
 from orchestra.keeper.engine import Engine
@@ -25,16 +25,6 @@ from orchestra.places import Home, Places
 from orchestra.wire.frames import Message, Reader, encode
 
 DEADLINE = 15.0
-
-
-def until(what: Callable[[], Any], why: str) -> Any:
-    """Poll until `what` is true; its value."""
-    end = time.monotonic() + DEADLINE
-    while time.monotonic() < end:
-        if value := what():
-            return value
-        time.sleep(0.002)
-    raise AssertionError(f"waited in vain for: {why}")
 
 
 class PlainEngine(Engine):

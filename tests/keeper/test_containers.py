@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .conftest import House, until
+from orchestra.keeper.errand import Failed
+
+from .conftest import House, PlainEngine, until
 
 pytestmark = pytest.mark.kernel
 
@@ -67,6 +71,21 @@ def test_a_start_that_fails_says_at_which_step(house: House) -> None:
     assert os.listdir(house.places.fifos) == []
 
 
+def test_a_long_reason_is_cut_short(house: House) -> None:
+    """A program's name may be a hundred kilobytes long: the keeper says so, and lives on."""
+
+    class Wordy(PlainEngine):
+        def launch(self, spec: Any, stdio: list[int]) -> Any:
+            raise Failed("exec", 36, "no program " + "é" * 100_000)
+
+    keeper = house.start(engine=Wordy())
+    client = house.connect()
+    failure = client.refused("launch", **client.launching("cart", "sleep 1"))
+    assert failure["errno"] == 36
+    assert len(failure["what"]) < 5000
+    assert house.keepers() == [keeper]
+
+
 def test_a_failed_start_leaves_the_run_before_as_it_was(house: House) -> None:
     """What is known of the last good run is still told."""
     house.start()
@@ -86,13 +105,13 @@ def test_one_name_runs_once(house: House) -> None:
     client.children()
     client.launch("cart", "exec sleep 600")
     assert "runs already" in client.refused("launch", **client.launching("cart", "true", run=2))["what"]
-    assert "still runs" in client.refused("forget", name="cart")["what"]
+    assert "still runs" in client.refused("forget", names=["cart"])["what"]
     client.call("signal", name="cart", signal=signal.SIGKILL, everyone=False)
     client.exited("cart")
     client.launch("cart", "exit 0", run=2)
     assert client.exited("cart")["run"] == 2
-    client.call("forget", name="cart")
-    client.call("forget", name="cart")
+    client.call("forget", names=["cart"])
+    client.call("forget", names=["cart"])
     assert client.children() == {}
     assert os.listdir(house.places.fifos) == []
 
@@ -199,6 +218,31 @@ def test_output_is_complete_when_the_end_is_told(house: House) -> None:
     lines = house.log("cart").split(b"\n")
     assert len(lines) == 150001
     assert lines[-1] == b"unfinished"
+
+
+def test_half_a_line_that_stays_one_is_in_the_log(house: House) -> None:
+    """A question has no newline; what completes it follows, and what comes in one go is not cut."""
+    house.start()
+    client = house.connect()
+    client.children()
+    client.launch("cart", "printf 'name? '; read name; printf 'hello '; echo $name", stdin=True)
+    until(lambda: house.log("cart") == b"name? ", "the question")
+    with open(f"{house.places.fifos}/cart.in", "w") as answer:
+        answer.write("Ada\n")
+    client.exited("cart")
+    assert house.log("cart") == b"name? hello Ada\n"
+
+
+def test_dots_show_one_after_the_other(house: House) -> None:
+    """A line that grows all the time is not held back until it is done."""
+    house.start()
+    client = house.connect()
+    client.children()
+    client.launch("cart", "while [ ! -e $KEPT/enough ]; do printf .; sleep 0.02; done; echo")
+    until(lambda: house.log("cart").startswith(b".."), "some dots")
+    Path(house.places.run, "enough").touch()
+    client.exited("cart")
+    assert house.log("cart").strip(b".") == b"\n"
 
 
 def test_a_flood_does_not_starve_others(house: House) -> None:

@@ -6,6 +6,7 @@ import itertools
 import select
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 
 from orchestra.logs import writer
 from orchestra.logs.follow import Follower, follow, merge
+from orchestra.logs.last import last_words
 from orchestra.logs.layout import STDERR, STDOUT, segments
-from orchestra.logs.reader import Cursor, read
+from orchestra.logs.reader import Block, Cursor, read
+from orchestra.logs.render import Renderer
 from orchestra.logs.writer import Log
 
 
@@ -54,6 +57,56 @@ def test_tail_gives_the_last_lines(
     assert (
         numbers(read(str(directory), tail=tail, joined=joined)) == list(range(1, lines + 1))[max(lines - tail, 0) :]
     )
+
+
+PIECES = st.lists(
+    st.tuples(
+        st.sampled_from([STDOUT, STDERR]), st.sampled_from([b"a", b"b\n", b"c\nd", b"\n", b"e\nf\n"]), st.booleans()
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces=PIECES, tail=st.integers(0, 14), max_size=st.sampled_from([3, 8, 1 << 20]), joined=st.booleans())
+def test_lines_in_pieces_are_lines(
+    tmp_path_factory: pytest.TempPathFactory,
+    pieces: list[tuple[int, bytes, bool]],
+    tail: int,
+    max_size: int,
+    joined: bool,
+) -> None:
+    """Whatever was let go within a line: the last lines are the last ones of what is shown of all."""
+    directory = str(tmp_path_factory.mktemp("log"))
+    log = Log(directory, max_size, 1000)
+    for stream, data, wait in pieces:
+        log.write(stream, data)
+        if wait:
+            log.let_go(stream)
+    log.close()
+    shown = rendered(read(directory)).splitlines(True)
+    assert rendered(read(directory, tail=tail, joined=joined)) == b"".join(shown[max(len(shown) - tail, 0) :])
+
+
+def rendered(blocks: Iterable[Block]) -> bytes:
+    renderer = Renderer(terminal=False)
+    return b"".join(renderer.render("a", block) for block in blocks) + renderer.finish()
+
+
+def test_a_line_that_came_in_pieces_is_read_as_one(tmp_path: Path) -> None:
+    """So a search finds a word that was written in two; who follows gets each piece when it is there."""
+    log = Log(str(tmp_path), 1 << 20, 2)
+    cursor = Cursor(str(tmp_path))
+    log.write(STDOUT, b"one\nna")
+    log.let_go(STDOUT)
+    assert [block.data for block in cursor.pull()] == [b"one\n", b"na"]
+    log.write(STDOUT, b"me? ")
+    log.let_go(STDOUT)
+    log.write(STDERR, b"other\n")
+    log.write(STDOUT, b"Ada\n")
+    assert [block.data for block in cursor.pull()] == [b"me? ", b"other\n", b"Ada\n"]
+    cursor.close()
+    assert [block.data for block in read(str(tmp_path))] == [b"one\n", b"name? ", b"other\n", b"Ada\n"]
 
 
 def test_tail_counts_the_wanted_stream_only(tmp_path: Path) -> None:
@@ -149,6 +202,22 @@ def test_several_logs_merge_by_time(tmp_path: Path) -> None:
     assert [(name, numbers([block])[0]) for name, block in merged] == list(zip("abbaab", range(6), strict=True))
 
 
+def test_a_line_in_pieces_is_not_interrupted_by_other_logs(tmp_path: Path) -> None:
+    """However much later its end was written than what others wrote meanwhile; the next line waits for its time."""
+    long, other = Log(str(tmp_path / "long"), 1 << 23, 2), Log(str(tmp_path / "other"), 1 << 20, 2)
+    for piece in (b"x" * (1 << 21), b"y" * (1 << 21), b"z\n", b"next\n"):
+        long.write(STDOUT, piece)
+        other.write(STDOUT, b"%d\n" % len(piece))
+    merged = list(merge({name: read(str(tmp_path / name)) for name in ("long", "other")}))
+    begun = next(at for at, (name, _) in enumerate(merged) if name == "long")
+    ended = next(at for at, (name, block) in enumerate(merged) if name == "long" and block.data.endswith(b"\n"))
+    assert {name for name, _ in merged[begun : ended + 1]} == {"long"}
+    assert b"".join(block.data for name, block in merged[begun : ended + 1]) == (
+        b"x" * (1 << 21) + b"y" * (1 << 21) + b"z\n"
+    )
+    assert [block.data for name, block in merged if name == "other"] == [b"2097152\n", b"2097152\n", b"2\n", b"5\n"]
+
+
 def test_following_brings_history_and_news(tmp_path: Path) -> None:
     """A log that does not exist yet, one that rotates, and one that is begun anew are followed by one call."""
     make(tmp_path / "a", 3)
@@ -168,7 +237,7 @@ def test_news_wake_a_follower_at_once(tmp_path: Path) -> None:
     log = make(tmp_path / "a", 1)
     with Follower() as follower:
         follower.add("a", Cursor(str(tmp_path / "a")))
-        assert len(follower.pull()) == 1
+        assert len(list(follower.pull())) == 1
         assert follower.patience() >= 1
         assert select.select([follower], [], [], 0)[0] == []
         log.write(STDOUT, b"2\n")
@@ -192,3 +261,11 @@ def test_a_block_that_is_half_written_is_read_to_its_end(tmp_path: Path) -> None
         file.write(b"3\n")
     assert [(block.kind, block.data) for block in [*first, *cursor.pull()]] == [(STDERR, b"2"), (STDERR, b"3\n")]
     cursor.close()
+
+
+def test_last_words_are_plain(tmp_path: Path) -> None:
+    """They stand in the midst of other words: no colour goes on after them, and nothing is written over."""
+    log = Log(str(tmp_path), 1 << 20, 1)
+    log.write(STDOUT, b"started\n10%\r\x1b[1;31mno \x1b[2Jroom\n\n")
+    log.close()
+    assert last_words(str(tmp_path)) == "no room"

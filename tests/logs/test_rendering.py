@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestra.logs.layout import DROPPED, RUN_STARTED, STDERR, STDOUT
@@ -94,11 +94,18 @@ def test_a_log_cannot_command_the_terminal(wrote: bytes, shown: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from([bytes([code]) for code in b"\x1b[]Pm2J;\x07\\\xc2\x9bx\n\r"])))
+@example([b"\xc2", b"\x1b", b"\x9b"])
 def test_no_sequence_of_bytes_gets_through(parts: list[bytes]) -> None:
     """What remains of any mixture has no escape but colours."""
     shown = neutral(b"".join(parts))
     assert b"\x1b" not in re.sub(rb"\x1b\[[0-9;:]*m", b"", shown)
     assert not re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]", shown)
+
+
+def test_a_command_in_two_blocks_gets_through_as_little() -> None:
+    """A long line comes in pieces, and its writer knows where they are cut."""
+    renderer = Renderer(True)
+    assert renderer.render("a", block(b"x\xc2")) + renderer.render("a", block(b"\x9b2J\n")) == b"x\x9b2J\n"
 
 
 def test_a_line_cannot_overwrite_its_prefix_or_colour_the_next() -> None:

@@ -72,6 +72,18 @@ def test_rotation_loses_only_what_it_has_to(
         assert (directory / file_name(number, LOG)).stat().st_size <= max(max_size, longest)
 
 
+def test_rotation_goes_on_after_one_that_was_cut_short(tmp_path: Path) -> None:
+    """A keeper that is killed between the two files of a segment leaves one: the log is bounded all the same."""
+    log = Log(str(tmp_path), 10, 2)
+    for number in range(4):
+        log.write(STDOUT, b"line %d....\n" % number)
+    (tmp_path / file_name(segments(str(tmp_path))[0], LOG)).unlink()
+    for number in range(4, 9):
+        log.write(STDOUT, b"line %d....\n" % number)
+    log.close()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_a_line_without_end_comes_in_pieces(tmp_path: Path) -> None:
     """The memory that a line may take is bounded; none of its bytes is lost."""
     log = Log(str(tmp_path), 1 << 30, 2)

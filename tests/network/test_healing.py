@@ -6,7 +6,7 @@ import contextlib
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +17,20 @@ from network_world import MACHINE, NEIGHBOUR, World, links_inside, plug_of, publ
 
 from orchestra.errors import OrchestraError
 from orchestra.network.inside import inside, is_pinned, unpin
-from orchestra.network.leftovers import host_subnets, leftovers, remove_leftover
-from orchestra.network.plugs import ensure_loopback, ensure_plugs, unplug
+from orchestra.network.links import host_subnets
+from orchestra.network.plugs import ensure_plugs, unplug
 from orchestra.network.routers import alive, ensure_router, remove_router, set_publications
-from orchestra.plan.wiring import Router
+from orchestra.plan.wiring import Plug, Router
 
 pytestmark = pytest.mark.kernel
 
 
 def inside_router(router: Router, *command: str) -> str:
     return run("nsenter", f"--net={router.pin}", *command)
+
+
+def ports_of(plugs: Sequence[Plug]) -> list[tuple[str, str]]:
+    return [(plug.router, plug.port) for plug in plugs]
 
 
 def routes_inside(router: Router) -> str:
@@ -105,7 +109,7 @@ def test_every_road_leads_to_what_is_ensured(road: list[str]) -> None:
             **BREAKAGES,
             "ensure": ensure_router,
             "plug in": lambda router: ensure_plugs(router, plugs),
-            "unplug": lambda _: unplug(plugs),
+            "unplug": lambda _: unplug(ports_of(plugs)),
             "remove": remove_router,
         }
         for act in road:
@@ -166,12 +170,12 @@ def test_unplugging_takes_away_both_ends_and_may_be_said_twice(world: World) -> 
     """Also when the router is gone."""
     router = world.made(1)
     plugs = world.plugged(router, "a", "b", "c")
-    unplug(plugs[:2])
-    unplug(plugs[:2])
+    unplug(ports_of(plugs[:2]))
+    unplug(ports_of(plugs[:2]))
     assert {name for _, name, _, _ in links_inside(router.pin)} == {"lo", "br0", "up0", plugs[2].port}
     assert {name for _, name, _, _ in links_inside(plugs[0].net_pin)} == {"lo"}
     remove_router(router)
-    unplug(plugs)
+    unplug(ports_of(plugs))
 
 
 def test_removing_a_router_again_or_before_it_is_made_is_fine(world: World) -> None:
@@ -218,20 +222,6 @@ def test_partial_leftovers_are_removed(world: World, part: str) -> None:
     remove_router(router)
 
 
-def test_traces_of_forgotten_routers_are_found_and_removed(world: World) -> None:
-    """Only names of our own making, and only those that are not among the known ones."""
-    kept, forgotten = world.made(1), world.made(2)
-    run("nft", "add table ip orchestra-mine; add table ip orchestra-000000000a")
-    run("ip", "link", "add", "orchid", "type", "veth", "peer", "name", "orc-x")
-    assert leftovers({kept.id}) == [forgotten.id, "000000000a"]
-    for router_id in leftovers({kept.id}):
-        remove_leftover(router_id)
-    assert leftovers({kept.id}) == []
-    assert alive(kept)
-    run("nft", "delete table ip orchestra-mine")
-    run("ip", "link", "del", "orchid")
-
-
 def test_the_hosts_subnets_are_told(world: World) -> None:
     """Routes, those of other tables included, and no default route."""
     run("ip", "route", "add", "10.213.7.0/24", "via", NEIGHBOUR)
@@ -264,7 +254,7 @@ def test_a_missing_container_is_named(world: World) -> None:
     with pytest.raises(OrchestraError, match="make the link"):
         ensure_plugs(router, [replace(plug, net_pin=__file__)])
     with pytest.raises(OrchestraError, match="cannot enter the network namespace"):
-        ensure_loopback([__file__])
+        inside(__file__, lambda: None)
 
 
 def test_threads_make_networks_side_by_side(world: World) -> None:
@@ -301,7 +291,7 @@ def test_a_network_takes_all_the_containers_and_ports_that_it_has_room_for(world
     server = world.listen(last.net_pin, "0.0.0.0", 80)
     assert world.call(first.net_pin, (last.address, 80), server) == first.address
     world.call(None, ("127.0.0.1", 21999), server)
-    unplug(plugs)
+    unplug(ports_of(plugs))
 
 
 def test_a_failure_inside_comes_back_to_the_caller(world: World) -> None:

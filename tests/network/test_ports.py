@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 
 import pytest
 from network_world import MACHINE, World
 
 from orchestra.errors import OrchestraError
-from orchestra.network.ports import free_port, hold, taken_by
-from orchestra.plan.wiring import Publication
+from orchestra.keeper.detach import rename
+from orchestra.network.ports import hold, taken_by
 
 pytestmark = pytest.mark.kernel
 
@@ -49,33 +50,35 @@ def test_different_addresses_may_hold_the_same_port(world: World) -> None:
         opened.close()
 
 
-def test_our_own_stacks_are_named_rather_than_their_process(world: World) -> None:
-    """The person knows services, not supervisors."""
-    mine = [Publication("forum/web", "", 8080, "tcp", "0000000001", "10.213.1.2", 80)]
-    held = hold("", 8080, "tcp")
-    with pytest.raises(OrchestraError, match="used by forum/web") as refused:
-        hold("", 8080, "tcp", mine)
-    assert refused.value.hint
-    assert taken_by(8080, "udp", mine) is None
-    for opened in held:
-        opened.close()
+def test_a_stack_is_named_rather_than_its_process(world: World) -> None:
+    """Its keeper and its supervisor both hold its ports."""
+    told, tell = os.pipe()
+    holders = []
+    for number, process in enumerate(("keeper", "supervisor")):
+        holders.append(os.fork())
+        if not holders[-1]:
+            try:
+                rename(f"orchestra-{process} forum")
+                held = hold("", 8080 + number, "tcp")
+                os.write(tell, b"%d" % len(held))
+                signal.pause()
+            finally:
+                os._exit(1)
+    try:
+        os.read(told, 1), os.read(told, 1)
+        assert [taken_by(port, "tcp") for port in (8080, 8081, 8082)] == ["stack forum", "stack forum", None]
+    finally:
+        for pid in holders:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        os.close(told)
+        os.close(tell)
 
 
 def test_an_address_of_another_machine_cannot_be_held(world: World) -> None:
     """The error says whose fault it is."""
     with pytest.raises(OrchestraError, match=r"port 8080/tcp on 203\.0\.113\.1: this machine has no such address"):
         hold("203.0.113.1", 8080, "tcp")
-
-
-def test_a_free_port_of_a_range_is_the_first_that_nobody_holds(world: World) -> None:
-    """And when all are taken, the error names the range."""
-    held = hold("", 8000, "tcp") + hold("127.0.0.1", 8001, "tcp")
-    assert free_port(range(8000, 8010)) == 8002
-    with pytest.raises(OrchestraError, match="from 8000 to 8001"):
-        free_port(range(8000, 8002))
-    assert free_port(range(8000, 8002), protocol="udp") == 8000
-    for opened in held:
-        opened.close()
 
 
 def test_a_listener_in_the_held_port_can_be_talked_to(world: World) -> None:

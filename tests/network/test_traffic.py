@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import time
@@ -11,9 +12,9 @@ from network_world import BRIEFLY, MACHINE, NEIGHBOUR, World, plug_of, published
 
 from orchestra.network.foreign import foreign_forward_policies
 from orchestra.network.inside import inside, socket_in
-from orchestra.network.plugs import ensure_loopback, ensure_plugs
+from orchestra.network.plugs import ensure_plugs
 from orchestra.network.routers import alive, allow_host, dns_sockets, ensure_router, remove_router, set_publications
-from orchestra.plan.wiring import Router
+from orchestra.plan.wiring import Plug, Router
 
 pytestmark = pytest.mark.kernel
 
@@ -101,15 +102,65 @@ def test_egress_and_ports_pass_a_foreign_firewall_that_drops(world: World, firew
     notices = ensure_router(router)
     assert any(chain in notice and router.label in notice for notice in notices)
     (web,) = world.plugged(router, "web")
+    assert_traffic_passes(world, router, web)
+    assert ensure_router(router) == []
+    remove_router(router)
+    assert run("nft", "list", "ruleset") == before
+    run("nft", "flush", "ruleset")
+
+
+LEGACY = (
+    "-P FORWARD DROP",
+    "-N mine",
+    "-A mine -s 203.0.113.0/24 -j RETURN",
+    "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-A FORWARD -i other0 -g mine",
+    "-A INPUT -p tcp --dport 99 -j mine",
+    "-A OUTPUT -p udp --dport 99 -j REJECT",
+)
+
+
+@pytest.mark.parametrize("rules", [LEGACY, ("-A FORWARD -j REJECT",)], ids=["policy", "last rule rejects"])
+def test_egress_and_ports_pass_a_firewall_of_iptables_legacy(world: World, rules: tuple[str, ...]) -> None:
+    """Its rules, jumps and counters are as they were while the router is let through, and after it is removed."""
+    try:
+        for rule in rules:
+            run("iptables-legacy", "-w", *rule.split())
+    except subprocess.CalledProcessError as refusal:
+        pytest.skip(f"this kernel has no iptables-legacy: {refusal.stderr}")
+    world.cannot_call(world.neighbour, (MACHINE, 99))  # one rule has counted something
+    before = run("iptables-legacy-save", "-c")
+    assert foreign_forward_policies() == ["iptables-legacy filter FORWARD"]
+    router = world.router(1)
+    notices = ensure_router(router)
+    assert any("iptables-legacy filter FORWARD" in notice and router.label in notice for notice in notices)
+    (web,) = world.plugged(router, "web")
+    assert [line for line in _without_comments(run("iptables-legacy-save", "-c")) if "orc" not in line] == (
+        _without_comments(before)
+    )
+    assert_traffic_passes(world, router, web)
+    assert ensure_router(router) == []
+    run("iptables-legacy", "-w", "-D", "FORWARD", "-i", "orc0000000001", "-j", "ACCEPT")
+    assert not alive(router)
+    ensure_router(router)
+    assert alive(router)
+    remove_router(router)
+    assert "orc" not in run("iptables-legacy-save")
+    assert _without_comments(run("iptables-legacy-save")) == _without_comments(re.sub(r"(?m)^\[.*\] ", "", before))
+
+
+def assert_traffic_passes(world: World, router: Router, web: Plug) -> None:
+    """Out of a container, and into it by a published port."""
     server = world.listen(world.neighbour, "0.0.0.0", 443)
     assert world.call(web.net_pin, (NEIGHBOUR, 443), server) == MACHINE
     set_publications(router, [published(router, web, 8080, 80)])
     server = world.listen(web.net_pin, "0.0.0.0", 80)
     assert world.call(world.neighbour, (MACHINE, 8080), server) == NEIGHBOUR
-    assert ensure_router(router) == []
-    remove_router(router)
-    assert run("nft", "list", "ruleset") == before
-    run("nft", "flush", "ruleset")
+
+
+def _without_comments(saved: str) -> list[str]:
+    """Nor the counters of policies, which traffic of the test's own changes."""
+    return [line.partition(" [")[0] for line in saved.splitlines() if line[0] != "#"]
 
 
 def test_a_firewall_that_lets_traffic_pass_is_left_alone(world: World) -> None:
@@ -373,9 +424,6 @@ def test_names_are_asked_at_the_gateway(world: World) -> None:
 def test_a_container_has_loopback_of_both_kinds_and_no_other_ipv6(world: World) -> None:
     """::1 works, eth0 has no link-local address."""
     (web,) = world.plugged(world.made(1), "web")
-    alone = world.container("alone")
-    ensure_loopback([alone])
-    for pin in (web.net_pin, alone):
-        inside(pin, lambda: socket.create_server(("::1", 8080), family=socket.AF_INET6).close())
-        inside(pin, lambda: socket.create_server(("127.0.0.1", 8080)).close())
+    inside(web.net_pin, lambda: socket.create_server(("::1", 8080), family=socket.AF_INET6).close())
+    inside(web.net_pin, lambda: socket.create_server(("127.0.0.1", 8080)).close())
     assert "inet6" not in run("nsenter", f"--net={web.net_pin}", "ip", "address", "show", "eth0")

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from sketch import need, service, stack
 
 from orchestra.plan import apply
-from orchestra.plan.facts import Facts, Wanted
+from orchestra.plan.facts import Facts, Seen, Wanted, jobs
 from orchestra.plan.phase import after_end
 from orchestra.plan.reconcile import reconcile
 from orchestra.plan.rehearse import after
 from orchestra.plan.steps import Launch
-from orchestra.stack.model import Dependency, Stack
+from orchestra.plan.update import updated
+from orchestra.stack.model import Dependency, Service, Stack, Update
 
 CONDITIONS = st.sampled_from(["service_started", "service_healthy", "service_completed_successfully"])
 
@@ -29,14 +30,19 @@ def stacks(draw: st.DrawFn) -> Stack:
         )
         needs = [need(one.name, draw(CONDITIONS), restart=draw(st.booleans())) for one in earlier]
         needs = [replace(one, condition="service_started") if _is_kept_up(services, one) else one for one in needs]
+        restart = draw(st.sampled_from(["no", "always", "on-failure", "unless-stopped"]))
         services.append(
-            service(
-                f"s{index}",
-                *needs,
-                restart=draw(st.sampled_from(["no", "always", "on-failure", "unless-stopped"])),
-                check=draw(st.booleans()),
-                config=draw(st.sampled_from(["c1", "c2"])),
-                scale=draw(st.integers(1, 2)),
+            replace(
+                service(
+                    f"s{index}",
+                    *needs,
+                    restart=restart,
+                    check=draw(st.booleans()),
+                    config=f"{draw(st.sampled_from(['c1', 'c2']))}-{restart}",  # what the file says is in its hash
+                    scale=draw(st.integers(1, 2)),
+                ),
+                # One that fails is not the end of it, or what it waits for would be no convergence.
+                update=Update(parallelism=draw(st.integers(0, 2)), failure_action="continue"),
             )
         )
     return stack(*services)
@@ -53,6 +59,7 @@ changes = st.lists(
         st.tuples(st.just("up"), stacks()),
         st.tuples(st.just("force"), stacks()),
         st.tuples(st.sampled_from(["stop", "restart", "start", "crash"]), st.integers(0, 9)),
+        st.tuples(st.just("update"), st.integers(0, 9)),
         st.tuples(st.just("down"), st.booleans()),
     ),
     min_size=1,
@@ -72,6 +79,8 @@ def change(kind: str, value: object, wants: Wanted, sees: Facts, now: float) -> 
         return wants, sees
     assert isinstance(value, int)
     name = names[value % len(names)]
+    if kind == "update":
+        return updated(wants, [name], {"memory": (value + 8) << 20}, None), sees
     if kind == "stop":
         return apply.changed(wants, [name], stopped=True), sees
     if kind == "start":
@@ -87,16 +96,13 @@ def change(kind: str, value: object, wants: Wanted, sees: Facts, now: float) -> 
 
 def carry_out(wants: Wanted, sees: Facts, now: float, few: int | None = None) -> tuple[Facts, float]:
     """Perform plans until nothing is left to do, or only a `few` steps, as if interrupted."""
-    awaited = {
-        need.service
-        for target in wants.targets.values()
-        for need in target.service.depends_on
-        if need.condition == "service_completed_successfully"
-    }
+    awaited = jobs(target.service for target in wants.targets.values())
     for _ in range(400):
         plan = reconcile(wants, sees, now)
         if not list(plan) and plan.look_again is None:
-            return sees, now
+            if (rest := jobs_done(wants, sees, awaited, now)) is sees:
+                return sees, now
+            sees = rest
         for step in plan:
             if few is not None and few <= 0:
                 return sees, now
@@ -106,6 +112,16 @@ def carry_out(wants: Wanted, sees: Facts, now: float, few: int | None = None) ->
             few = None if few is None else few - 1
         now += (plan.look_again or 0.0) + 0.001
     raise AssertionError(f"does not converge: {plan.describe()}")
+
+
+def jobs_done(wants: Wanted, sees: Facts, awaited: set[str], now: float) -> Facts:
+    """Jobs that were no jobs yet when they were started end at some time, too."""
+    for name, target in wants.targets.items():
+        seen = sees.containers.get(name)
+        if target.service.name in awaited and seen is not None and seen.alive and seen.run is not None:
+            ended = after_end(seen, replace(seen.run, ended=now, code=0))
+            sees = replace(sees, containers={**sees.containers, name: ended})
+    return sees
 
 
 def check_conditions(name: str, wants: Wanted, sees: Facts) -> None:
@@ -125,15 +141,26 @@ def check_conditions(name: str, wants: Wanted, sees: Facts) -> None:
                 assert run.code == 0
 
 
-def is_as_wanted(wants: Wanted, sees: Facts) -> bool:
+def is_as_made(service: Service, seen: Seen) -> bool:
+    same = seen.service.config_hash == service.config_hash or not seen.alive
+    return same and seen.service.limits == service.limits
+
+
+def is_as_wanted(wants: Wanted, sees: Facts, now: float) -> bool:
+    """What cannot be started for want of another (which was stopped, or has ended) does not take the place of what
+    runs: the replicas of that service that are as before stay."""
+    stuck = {
+        wants.targets[hold.container].service.name for hold in reconcile(wants, sees, now).holds if hold.hopeless
+    }
     if set(sees.containers) - set(wants.targets) or set(sees.networks) != set(wants.networks):
         return False
     for name, target in wants.targets.items():
         seen = sees.containers.get(name)
-        if target.stopped:
-            if seen is not None and seen.alive:
-                return False
-        elif seen is not None and seen.alive and seen.service.config_hash != target.service.config_hash:
+        if seen is None:
+            continue
+        if target.stopped and seen.alive:
+            return False
+        if not target.stopped and not is_as_made(target.service, seen) and target.service.name not in stuck:
             return False
     return True
 
@@ -147,7 +174,7 @@ def test_any_sequence_of_changes_converges(todo, interruptions):
         wants, sees = change(kind, value, wants, sees, now)
         sees, now = carry_out(wants, sees, now, few)
     sees, now = carry_out(wants, sees, now)
-    assert is_as_wanted(wants, sees)
+    assert is_as_wanted(wants, sees, now)
 
 
 @settings(max_examples=100, deadline=None)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestra.errors import OrchestraError
-from orchestra.plan.subnets import choose_subnet, choose_uplink, gateway_of, hosts_of, overlap
+from orchestra.plan.addresses import allocate
+from orchestra.plan.subnets import choose_subnet, choose_uplink, gateway_of, overlap
+from orchestra.stack.model import Join
 
 NEAR = st.builds(
     lambda second, third, prefix: str(ipaddress.ip_network(f"10.{second}.{third}.0/{prefix}", strict=False)),
@@ -24,6 +26,7 @@ PAIRS = st.integers(0, 8191).map(lambda n: f"{ipaddress.ip_address('169.254.128.
 WANTED = st.integers(0, 1 << 20)
 
 
+@settings(deadline=None)
 @given(st.lists(NEAR | ANYWHERE, max_size=12), WANTED)
 def test_a_chosen_subnet_overlaps_nothing_that_is_taken(taken: list[str], wanted: int) -> None:
     """And is one of the pool's /24s, the same one each time it is asked for."""
@@ -41,6 +44,7 @@ def test_a_chosen_subnet_overlaps_nothing_that_is_taken(taken: list[str], wanted
     assert chosen == choose_subnet(list(reversed(taken)), wanted)
 
 
+@settings(deadline=None)
 @given(st.lists(PAIRS | ANYWHERE, max_size=12), WANTED)
 def test_a_chosen_uplink_overlaps_nothing_that_is_taken(taken: list[str], wanted: int) -> None:
     """Two addresses of one /31, never among those where clouds answer."""
@@ -55,6 +59,7 @@ def test_a_chosen_uplink_overlaps_nothing_that_is_taken(taken: list[str], wanted
     assert not any(network.overlaps(ipaddress.ip_network(other)) for other in taken)
 
 
+@settings(deadline=None)
 @given(ANYWHERE, ANYWHERE | NEAR)
 def test_overlap_is_what_ipaddress_calls_it(one: str, other: str) -> None:
     """The standard library is the other opinion."""
@@ -78,8 +83,15 @@ def test_a_full_pool_says_so() -> None:
         choose_uplink(["169.254.0.0/16"])
 
 
-def test_a_subnet_holds_a_gateway_and_hosts() -> None:
-    """Network and broadcast address are nobody's."""
+def test_the_gateway_is_the_first_host_of_a_subnet() -> None:
+    """The network's own address is nobody's."""
     assert gateway_of("10.213.4.0/24") == "10.213.4.1"
-    hosts = list(hosts_of("10.213.4.0/24"))
-    assert (hosts[0], hosts[-1], len(hosts)) == ("10.213.4.2", "10.213.4.254", 253)
+
+
+def test_an_address_is_kept_while_the_network_has_it():
+    """A container that goes to another subnet, or whose address is the gateway's now, gets another one."""
+    joins = {"a": Join("n"), "b": Join("n")}
+    held = {"a": "10.1.0.5", "b": "10.1.0.2"}
+    assert allocate("10.1.0.0/24", "10.1.0.1", held, joins) == held
+    assert allocate("10.1.0.0/24", "10.1.0.5", held, joins) == {"a": "10.1.0.3", "b": "10.1.0.2"}
+    assert allocate("10.2.0.0/24", "10.2.0.1", held, joins) == {"a": "10.2.0.2", "b": "10.2.0.3"}

@@ -12,12 +12,12 @@ import os
 import pickle
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytest
+from whole.stage import until
 
 from orchestra.plan import defaults
 from orchestra.runtime import bases, cgroups, join, sandbox, seccomp, start, syscalls
@@ -25,7 +25,6 @@ from orchestra.wire.spec import Capabilities, Process, Spec
 
 T = TypeVar("T")
 _SLOTS = itertools.count(os.getpid() % 997 * 8)
-DEADLINE = 20.0
 
 
 def words(text: str) -> list[str]:
@@ -53,14 +52,6 @@ def in_child(work: Callable[[], T]) -> T:
     if not worked:
         raise value
     return cast(T, value)
-
-
-def until(true: Callable[[], T], what: str = "it", patience: float = DEADLINE) -> T:
-    deadline = time.monotonic() + patience
-    while not (value := true()):
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.005)
-    return value
 
 
 class Ended:
@@ -208,23 +199,32 @@ class Machine:
         return cast(Spec, copy.deepcopy(spec))
 
     def start(self, spec: Spec, terminal_out: socket.socket | None = None) -> Running:
-        for namespace in spec["linux"]["namespaces"]:
-            if namespace["type"] == "user" and not sandbox.pinned(namespace["path"]):
-                self.sandbox(os.path.basename(namespace["path"]).removesuffix(".user"))
-        self._cgroups.add(spec["linux"]["cgroupsPath"])
-        null, (back, out) = os.open("/dev/null", os.O_RDWR), os.pipe()
-        os.fchmod(out, 0o622)  # whoever the service runs as may reopen /dev/stdout
+        return self.start_by_one([spec], terminal_out)[0]
+
+    def start_by_one(self, specs: list[Spec], terminal_out: socket.socket | None = None) -> list[Running]:
+        """One starter starts all of them, one after the other."""
+        for spec in specs:
+            for namespace in spec["linux"]["namespaces"]:
+                if namespace["type"] == "user" and not sandbox.pinned(namespace["path"]):
+                    self.sandbox(os.path.basename(namespace["path"]).removesuffix(".user"))
+            self._cgroups.add(spec["linux"]["cgroupsPath"])
+        null, pipes = os.open("/dev/null", os.O_RDWR), [os.pipe() for _ in specs]
+        for _, out in pipes:
+            os.fchmod(out, 0o622)  # whoever the service runs as may reopen /dev/stdout
+        ends = list(zip(specs, pipes, strict=True))
         try:
-            pid = in_child(lambda: start.start(spec, null, out, out, terminal_out))
+            pids = in_child(lambda: [start.start(spec, null, out, out, terminal_out) for spec, (_, out) in ends])
         except BaseException:
-            os.close(back)
+            for back, _ in pipes:
+                os.close(back)
             raise
         finally:
-            os.close(out)
             os.close(null)
-        running = Running(self, spec, pid, back)
-        self.alive[pid] = running
-        return running
+            for _, out in pipes:
+                os.close(out)
+        found = [Running(self, spec, pid, back) for (spec, (back, _)), pid in zip(ends, pids, strict=True)]
+        self.alive |= {running.pid: running for running in found}
+        return found
 
     def run(self, *args: str, **changes: Any) -> Ended:
         return self.start(self.spec(*args, **changes)).end()

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestra.runtime import cgroups, device_filter, syscalls
+from orchestra.runtime.failure import StartError
+from orchestra.wire.spec import Resources
 
 from .conftest import in_child, reap, until, words
 
@@ -71,22 +73,6 @@ def test_limits_in_v2_words(tmp_path: Path) -> None:
     }
 
 
-def test_stats_in_v2_words(tmp_path: Path) -> None:
-    """Memory without what the kernel can take back, nanoseconds, and None where nothing is counted."""
-    (tmp_path / "c").mkdir()
-    texts = {
-        "memory.current": "1000\n",
-        "memory.stat": "anon 5\ninactive_file 300\n",
-        "memory.max": "max\n",
-        "cpu.stat": "usage_usec 7\nuser_usec 3\n",
-        "memory.events": "low 0\noom 2\noom_kill 3\n",
-    }
-    for name, text in texts.items():
-        (tmp_path / "c" / name).write_text(text)
-    stats = cgroups.V2(str(tmp_path)).stats("c")
-    assert (stats.memory, stats.memory_limit, stats.cpu_ns, stats.pids, stats.oom_kills) == (700, None, 7000, None, 3)
-
-
 @given(st.integers(0, 10**7))
 def test_shares_become_weights(shares: int) -> None:
     """From 2..262144 to 1..10000."""
@@ -124,14 +110,13 @@ def test_killing_reaches_every_process(unified: tuple[cgroups.V2, str]) -> None:
         while True:
             os.read(os.pipe()[0], 1)
     until(lambda: len(driver.processes(path)) == 8, "all are there")
-    assert driver.populated(path)
     driver.freeze(path)
     driver.thaw(path)
     driver.kill(path)
     ended: dict[int, int] = {}
     until(lambda: reap(ended) or leader in ended, "the leader ended")
     until(lambda: reap(ended) or len(ended) == 8, "all are gone")
-    assert not driver.populated(path)
+    assert driver.processes(path) == []
     assert driver.list_below(os.path.dirname(path)) == ["unified"]
 
 
@@ -165,3 +150,148 @@ def test_removing_what_is_not_there_is_fine(unified: tuple[cgroups.V2, str]) -> 
     driver.remove(f"{path}/a")
     assert not driver.exists(f"{path}/a")
     driver.kill(f"{path}/gone")
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file() and path.stat().st_size}
+
+
+def v2_below(tmp_path: Path, names: str) -> tuple[cgroups.V2, Path]:
+    """A driver over plain files, and the folder of the cgroup o/c."""
+    here = tmp_path / "o" / "c"
+    here.mkdir(parents=True)
+    for name in words(names):
+        (here / name).touch()
+    return cgroups.V2(str(tmp_path)), here
+
+
+DISK = {"major": 8, "minor": 0}
+
+
+def test_disks_in_v2_words(tmp_path: Path) -> None:
+    """Weights on the scale of each scheduler; rates of one device in one line."""
+    driver, here = v2_below(tmp_path, "io.max io.weight io.bfq.weight pids.max")
+    driver.limit(
+        "o/c",
+        {
+            "pids": {"limit": 5},
+            "blockIO": {
+                "weight": 500,
+                "throttleReadBpsDevice": [{**DISK, "rate": 1048576}],
+                "throttleWriteIOPSDevice": [{**DISK, "rate": 0}],
+            },
+        },
+    )
+    assert files_of(here) == {
+        "pids.max": "5",
+        "io.max": "8:0 rbps=1048576 wiops=max",
+        "io.weight": "default 4950",
+        "io.bfq.weight": "default 500",
+    }
+
+
+def test_lifting_limits_in_v2_words(tmp_path: Path) -> None:
+    """What `update` says where there is no limit any more."""
+    driver, here = v2_below(
+        tmp_path, "memory.max memory.low memory.swap.max cpu.max cpu.weight cpuset.cpus pids.max memory.current"
+    )
+    driver.limit(
+        "o/c",
+        {
+            "memory": {"limit": -1, "reservation": -1, "swap": -1},
+            "cpu": {"quota": -1, "period": 100000, "shares": 0, "cpus": ""},
+            "pids": {"limit": -1},
+        },
+    )
+    assert files_of(here) == {
+        "memory.max": "max",
+        "memory.low": "0",
+        "memory.swap.max": "max",
+        "cpu.max": "max 100000",
+        "cpu.weight": "100",
+        "pids.max": "max",
+    }
+
+
+def test_v2_does_not_kill_to_hold_a_limit(tmp_path: Path) -> None:
+    """memory.max below what is in use kills: it is refused, as v1 refuses it."""
+    driver, here = v2_below(tmp_path, "memory.max memory.reclaim")
+    (here / "memory.current").write_text("5000\n")
+    with pytest.raises(StartError, match="memory cannot be limited to 1000 bytes: more is in use"):
+        driver.limit("o/c", {"memory": {"limit": 1000}})
+    assert files_of(here) == {"memory.current": "5000\n", "memory.reclaim": "4000"}
+
+
+def test_what_v2_holds_is_read_back(tmp_path: Path) -> None:
+    """In OCI's words: swap counts memory as well, -1 is without limit; what has no file is not there."""
+    driver, here = v2_below(tmp_path, "io.max")
+    texts = {
+        "memory.max": "1000",
+        "memory.low": "0",
+        "memory.swap.max": "500",
+        "cpu.weight": "39",
+        "cpu.max": "50000 100000",
+        "cpuset.cpus.effective": "0-3",
+        "cpuset.cpus": "",
+        "pids.max": "max",
+        "io.bfq.weight": "default 200\n8:0 300",
+    }
+    for name, text in texts.items():
+        (here / name).write_text(f"{text}\n")
+    (here / "io.max").write_text("8:0 rbps=1048576 wbps=max riops=max wiops=max\n")
+    held = driver.held("o/c")
+    assert held["memory"] == {"limit": 1000, "reservation": 0, "swap": 1500}
+    assert held["cpu"]["quota"] == 50000
+    assert cgroups.weight_of_shares(held["cpu"]["shares"]) == 39
+    assert held["cpu"]["cpus"] == "0-3"
+    assert held["pids"] == {"limit": -1}
+    assert held["blockIO"]["weight"] == 200
+    asked: Resources = {"memory": {"limit": 1, "swap": 2}, "cpu": {"shares": 2}, "blockIO": {"weight": 10}}
+    assert cgroups.lacking(asked, held) == []
+    (here / "memory.swap.max").unlink()
+    (here / "io.bfq.weight").unlink()
+    assert cgroups.lacking(asked, driver.held("o/c")) == ["memory.swap", "blockIO.weight"]
+
+
+def test_a_missing_controller_is_told_in_words(tmp_path: Path) -> None:
+    """On v1 by its name, on v2 by the file that is not there."""
+    hybrid = cgroups.V1({"cpu": str(tmp_path)}, None)
+    (tmp_path / "a").mkdir()
+    with pytest.raises(StartError, match="this machine has no cgroup controller memory"):
+        hybrid.limit("a", {"memory": {"limit": 1 << 20}})
+    with pytest.raises(StartError, match=r"the kernel has no memory.max"):
+        cgroups.V2(str(tmp_path)).limit("a", {"memory": {"limit": 1 << 20}})
+
+
+def test_v1_lifts_and_lowers_memory_in_the_order_that_the_kernel_takes(tmp_path: Path) -> None:
+    """The limit of memory and swap together is never below that of memory."""
+    driver, here = cgroups.V1({"memory": str(tmp_path)}, None), tmp_path / "a"
+    here.mkdir()
+    written: list[str] = []
+    for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"):
+        (here / name).write_text("1000")
+
+    def noted(path: str, text: str) -> None:
+        written.append(f"{os.path.basename(path)} {text}")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cgroups, "write", noted)
+        driver.limit("a", {"memory": {"limit": 2000, "swap": 4000}})
+        driver.limit("a", {"memory": {"limit": 500, "swap": 800}})
+    assert written == [
+        "memory.memsw.limit_in_bytes 4000",
+        "memory.limit_in_bytes 2000",
+        "memory.limit_in_bytes 500",
+        "memory.memsw.limit_in_bytes 800",
+    ]
+
+
+def test_v1_alone_freezes_by_its_own_hierarchy(tmp_path: Path) -> None:
+    """Where no unified hierarchy is mounted."""
+    driver, here = cgroups.V1({"freezer": str(tmp_path)}, None), tmp_path / "a"
+    here.mkdir()
+    (here / "freezer.state").write_text("THAWED\n")
+    driver.freeze("a")
+    assert driver.frozen("a")
+    driver.thaw("a")
+    assert (here / "freezer.state").read_text().startswith("THAWED")

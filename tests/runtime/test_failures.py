@@ -31,7 +31,7 @@ pytestmark = pytest.mark.kernel
         ({"seccomp": "/etc/hostname"}, "seccomp", "/etc/hostname", 125),
         ({"rlimits": [{"type": "RLIMIT_NICE", "soft": 99, "hard": 10}]}, "rlimit", "RLIMIT_NICE", 125),
         ({"sysctl": {"net.ipv4.nothing": "1"}}, "sysctl", "net/ipv4/nothing", 125),
-        ({"resources": {"cpu": {"cpus": "9999"}}}, "cgroup", "cpuset.cpus", 125),
+        ({"resources": {"cpu": {"cpus": "9999"}}}, "cgroup", "cpuset 9999 cannot be set", 125),
         ({"hostname": "x" * 100}, "hostname", "xxx", 125),
     ],
 )

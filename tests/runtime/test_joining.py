@@ -8,7 +8,7 @@ import pytest
 
 from orchestra.runtime import StartError, cgroups
 
-from .conftest import Machine, until
+from .conftest import Machine
 
 pytestmark = pytest.mark.kernel
 
@@ -114,4 +114,4 @@ def _read(pid: int, name: str) -> str:
 
 
 def _status(pid: int, name: str) -> str:
-    return until(lambda: next(line for line in _read(pid, "status").splitlines() if line.startswith(f"{name}:")))
+    return next(line for line in _read(pid, "status").splitlines() if line.startswith(f"{name}:"))

@@ -8,6 +8,7 @@ import resource
 import pytest
 
 from orchestra.runtime import cgroups
+from orchestra.runtime.usage import usage
 
 from .conftest import Machine, in_child, until
 
@@ -31,11 +32,11 @@ def test_the_pids_limit_holds_a_fork_bomb(machine: Machine) -> None:
     bomb = "import os, signal\nwhile True:\n try:\n  os.fork()\n except OSError:\n  print(flush=True); signal.pause()"
     running = machine.start(machine.spec("python3", "-c", bomb, resources={"pids": {"limit": 30}}))
     driver, path = cgroups.driver(), f"{machine.scope}/a"
-    until(lambda: driver.stats(path).pids == 30, "the bomb went off")
+    until(lambda: (use := usage(driver, path)) and use.pids == 30, "the bomb went off")
     assert len(driver.processes(path)) == 30
     driver.kill(path)
     assert running.wait() == -9
-    until(lambda: not driver.populated(path), "all of them are gone")
+    until(lambda: not driver.processes(path), "all of them are gone")
     assert driver.processes(path) == []
 
 
@@ -48,7 +49,7 @@ def test_the_processor_limit_is_set(machine: Machine) -> None:
     assert shown.out.split()[0] == "50000"
 
 
-def test_stats_tell_what_is_used(machine: Machine) -> None:
+def test_usage_tells_what_is_used(machine: Machine) -> None:
     """Memory, its limit, processor time and processes, as the container's own processes use them."""
     running = machine.start(
         machine.spec(
@@ -56,12 +57,13 @@ def test_stats_tell_what_is_used(machine: Machine) -> None:
         )
     )
     assert running.line() == "ready"
-    stats = cgroups.driver().stats(f"{machine.scope}/a")
-    assert stats.memory is not None
-    assert 40 << 20 < stats.memory < 100 << 20
-    assert stats.memory_limit == 256 << 20
-    assert (stats.cpu_ns or 0) > 1_000_000
-    assert (stats.pids, stats.pids_limit) == (1, 200)
+    use = usage(cgroups.driver(), f"{machine.scope}/a")
+    assert use is not None
+    assert use.memory is not None
+    assert 40 << 20 < (use.working_set or 0) <= use.memory < 100 << 20
+    assert use.memory_limit == 256 << 20
+    assert (use.cpu or 0) > 0.001
+    assert (use.pids, use.pids_limit) == (1, 200)
 
 
 def test_rlimits_are_as_declared(machine: Machine) -> None:

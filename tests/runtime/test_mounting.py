@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import stat
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestra.plan import defaults
-from orchestra.runtime import StartError
+from orchestra.runtime import StartError, layers
 
 from .conftest import Machine
 
@@ -33,6 +35,25 @@ def test_what_a_container_writes_is_its_own(machine: Machine) -> None:
     assert machine.shell("cat /etc/mine").out == "kept\n"
     assert machine.shell("cat /etc/mine", name="b").code != 0
     assert not os.path.exists(f"{machine.base}/etc/mine")
+
+
+def test_a_program_whose_capabilities_nobody_can_have_runs_without_them(machine: Machine) -> None:
+    """As Debian's ping: the kernel would refuse to run it, though it needs none of them (ping_group_range)."""
+    (layer := machine.folder / "layer").mkdir()
+    program = layer / "capable"
+    shutil.copy("/bin/true", program)
+    net_raw = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)  # linux/capability.h: vfs_cap_data, effective
+    os.setxattr(program, "security.capability", net_raw)
+    assert machine.run("/capable", layers=[str(layer), machine.base]).code == 0
+
+
+def test_one_starter_starts_several_where_layers_have_to_be_mounted(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Linux before 6.15: the second container gets the layer, not what was mounted there for the first one."""
+    monkeypatch.setattr(layers, "_takes_detached", lambda _release: False)
+    specs = [machine.spec("stat", "-c", "%u:%g", "/etc/passwd", name=name) for name in ("a", "b", "c")]
+    assert [started.end().out for started in machine.start_by_one(specs)] == ["0:0\n"] * 3
 
 
 def test_the_writable_layer_belongs_to_the_mapped_root(machine: Machine) -> None:
@@ -68,7 +89,7 @@ def test_a_file_can_be_bound(machine: Machine) -> None:
     """hosts and resolv.conf are files over files; where nothing was, a file is made."""
     hosts = _with(machine.folder / "hosts", "10.0.0.9 db\n")
     ended = machine.shell(
-        "getent hosts db; cat /new/place", mounts=[bind(hosts, "/etc/hosts", "file"), bind(hosts, "/new/place")]
+        "getent hosts db; cat /new/place", mounts=[bind(hosts, "/etc/hosts"), bind(hosts, "/new/place")]
     )
     assert ended.out == "10.0.0.9        db\n10.0.0.9 db\n"
 

@@ -97,7 +97,7 @@ STACKS = st.fixed_dictionaries(
 )
 
 
-@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=300)
+@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=150)
 @given(document=STACKS)
 def test_nearly_right_files_give_a_stack_or_problems(stack_file: Path, document: Any) -> None:
     """No other exception gets out, and what is wrong has words."""

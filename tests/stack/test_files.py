@@ -154,6 +154,14 @@ def test_a_fifo_is_refused_at_once(tmp_path: Path, name: str) -> None:
     assert time.monotonic() - before < 1
 
 
+def test_a_folder_is_no_stack_file(tmp_path: Path) -> None:
+    """As in `orchestra up examples/store`: what to name instead is said."""
+    (tmp_path / "store").mkdir()
+    with pytest.raises(OrchestraError, match="store is a folder") as caught:
+        load(Request(cwd=str(tmp_path), files=("store",)))
+    assert caught.value.hint == "name a file in it"
+
+
 def test_a_folder_called_env_is_none(tmp_path: Path) -> None:
     """It is somebody's virtual environment."""
     (tmp_path / ".env").mkdir()

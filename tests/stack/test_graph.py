@@ -43,12 +43,6 @@ def test_every_order_respects_every_edge_or_there_is_a_cycle(needs: dict[str, fr
             graph.order(needs)
 
 
-def test_stopping_goes_the_other_way() -> None:
-    """Whoever needs others stops first."""
-    assert graph.start_order(SHOP) == ["db", "cache", "api", "web"]
-    assert graph.stop_order(SHOP) == ["web", "api", "cache", "db"]
-
-
 def test_closures_follow_edges_to_the_end() -> None:
     """In both directions, the named services among them."""
     assert graph.dependencies(SHOP, ["api"]) == {"api", "db", "cache"}

@@ -15,6 +15,7 @@ from orchestra.stack.problems import Problems
 from orchestra.stack.read import read, write
 
 Load = Callable[..., Loaded]
+Wrong = Callable[..., list[str]]
 
 
 def merged(one: str, two: str) -> Any:
@@ -115,8 +116,37 @@ def test_including_in_a_circle_is_refused(wrong: Callable[..., list[str]]) -> No
     assert "there is no end to it" in line
 
 
+def test_including_a_file_that_is_also_given_beside_is_no_circle(loaded: Load) -> None:
+    """With COMPOSE_FILE, or in the same entry: only a file that leads back to itself has no end."""
+    files = {
+        "b.yml": "services: {b: {rootfs: host}}",
+        "c.yml": "include: [b.yml]\nservices: {c: {rootfs: host}}",
+        "d.yml": "include: [{path: [c.yml, b.yml]}]\nservices: {d: {rootfs: host}}",
+    }
+    both = {"HOME": "/home/me", "COMPOSE_FILE": "stack.yml:b.yml"}
+    given = loaded("include: [b.yml]\nservices: {a: {rootfs: host}}", files=files, environ=both)
+    assert sorted(given.stack.services) == ["a", "b"]
+    assert sorted(loaded("include: [d.yml]", files=files).stack.services) == ["b", "c", "d"]
+
+
 def test_two_different_things_of_one_name_are_refused(wrong: Callable[..., list[str]]) -> None:
     """Equal ones are fine."""
     files = {"b.yml": "services: {a: {rootfs: host, user: other}}"}
     (line,) = wrong("include: [b.yml]\nservices: {a: {rootfs: host}}", files=files)
     assert "a is also in b.yml, which this file includes, and differs" in line
+
+
+@pytest.mark.parametrize(
+    "name", ["oci://docker.io/some/app:1", "https://example.org/app.git", "git@example.org:app.git"]
+)
+def test_what_is_elsewhere_is_not_included(wrong: Wrong, name: str) -> None:
+    """Nothing is fetched to read a stack file."""
+    (line,) = wrong(f"include: ['{name}']\nservices: {{a: {{rootfs: host}}}}")
+    assert f"{name} is not on this machine" in line
+
+
+def test_a_service_extends_an_included_one(loaded: Load) -> None:
+    """As docker compose does since 2.41."""
+    files = {"b.yml": "services: {base: {rootfs: host, command: [x], labels: {a: '1'}}}"}
+    stack = loaded("include: [b.yml]\nservices: {a: {rootfs: host, extends: base}}", files=files).stack
+    assert (stack.services["a"].command, stack.services["a"].labels) == (("x",), {"a": "1"})

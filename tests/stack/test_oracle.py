@@ -59,6 +59,8 @@ def ours(names: tuple[str, ...], profiles: tuple[str, ...] = ()) -> Any:
         ("interpolation.yml",),
         ("extends.yml",),
         ("include.yml",),
+        ("include-more.yml",),
+        ("include-more.yml", "include-over.yml"),
         ("profiles.yml",),
         ("merge-base.yml",),
         ("merge-base.yml", "merge-over.yml"),

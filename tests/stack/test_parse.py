@@ -32,6 +32,11 @@ def field(name: str, value: object) -> tuple[str, object]:
         ("entrypoint: x", "entrypoint", ("x",)),
         ("environment: [A=1, HOME, NO]", "environment", {"A": "1", "HOME": "/home/me"}),
         ("environment: {A: 1.50, B: true, C: }", "environment", {"A": "1.5", "B": "true"}),
+        (
+            "deploy: {update_config: {order: start-first, drain: 5s}, rollback_config: {parallelism: 2, delay: 1m}}",
+            "rollback",
+            m.Update("start-first", parallelism=2, delay=60.0, failure_action="pause", drain=5.0),
+        ),
         ("labels: [a=b, c]", "labels", {"a": "b", "c": ""}),
         ("restart: no", "restart", m.Restart("no")),
         ("restart: on-failure:3", "restart", m.Restart("on-failure", 3)),
@@ -58,9 +63,9 @@ def field(name: str, value: object) -> tuple[str, object]:
         ("volumes: ['data:/d/../x:ro']", "mounts", (m.Mount("volume", "/x", "data", True),)),
         ("volumes: ['~/a:/b']", "mounts", (m.Mount("bind", "/b", "/home/me/a"),)),
         (
-            "volumes: [{type: bind, source: /a, target: /b, bind: {create_host_path: false, propagation: rshared}}]",
+            "volumes: [{type: bind, source: /a, target: /b, bind: {create_host_path: false, propagation: private}}]",
             "mounts",
-            (m.Mount("bind", "/b", "/a", create_host_path=False, propagation="rshared"),),
+            (m.Mount("bind", "/b", "/a", create_host_path=False, propagation="private"),),
         ),
         (
             "volumes: [{type: volume, source: data, target: /b, volume: {nocopy: true, subpath: s}}]",
@@ -84,7 +89,29 @@ def field(name: str, value: object) -> tuple[str, object]:
             "limits",
             m.Limits(cpus=2.0, memory=1 << 30, memory_reservation=1 << 20, pids=5),
         ),
-        ("memswap_limit: -1, cpuset: 0-1", "limits", m.Limits(memory_swap=-1, cpuset="0-1")),
+        (
+            "mem_limit: 1g, memswap_limit: -1, cpuset: 0-1",
+            "limits",
+            m.Limits(memory=1 << 30, memory_swap=-1, cpuset="0-1"),
+        ),
+        ("cpu_quota: 50000, cpu_period: 20000", "limits", m.Limits(cpu_quota=50000, cpu_period=20000)),
+        (
+            "deploy: {resources: {limits: {network: {ingress: 10mbit, egress: 1.5 Mbit/s}}}}",
+            "limits",
+            m.Limits(ingress=10_000_000, egress=1_500_000),
+        ),
+        (
+            "blkio_config: {weight: 300, device_write_bps: [{path: /dev/sda, rate: 1mb}]}",
+            "limits",
+            m.Limits(blkio=m.BlockIO(weight=300, device_write_bps=(m.OfDevice("/dev/sda", 1 << 20),))),
+        ),
+        (
+            "blkio_config: {weight_device: [{path: /dev/sda, weight: 20}], device_read_iops: [{path: /b, rate: 9}]}",
+            "limits",
+            m.Limits(
+                blkio=m.BlockIO(weight_device=(m.OfDevice("/dev/sda", 20),), device_read_iops=(m.OfDevice("/b", 9),))
+            ),
+        ),
         (
             "ulimits: {nofile: 5, core: {soft: 1, hard: -1}}",
             "ulimits",

@@ -66,6 +66,11 @@ CASES = {
     "volumes: [data:/data]": "there is no volume 'data' in volumes:",
     "volumes: [data]": "is not an absolute path inside of the container",
     "volumes: [./a:/]": "nothing can be mounted over /",
+    "volumes: [./a:/proc/sys]": "nothing can be mounted over /proc/sys",
+    "tmpfs: /proc": "nothing can be mounted over /proc",
+    "tmpfs: ['/a:uid=root']": "'uid=root' is no number",
+    "tmpfs: ['/a:suid']": "tmpfs option 'suid' is not known",
+    "volumes: ['./a:/a:rshared']": "propagation rshared is not supported",
     "volumes: [{type: image, source: a, target: /a}]": "mounts of type image are not supported yet",
     "volumes: [{type: bind, target: /a}]": "source is missing",
     "volumes: [{type: tmpfs, target: /a, tmpfs: {size: big}}]": "'big' is not a size",
@@ -85,6 +90,7 @@ CASES = {
     "cpus: -1": "is not a positive number",
     "stop_signal: SIGFOO": "is no signal",
     "stop_grace_period: 90": "expected a duration",
+    "dns: [1.1.1.1, resolver]": "'resolver' is not an IP address",
     "cap_add: [NET_ADMNI]": "did you mean 'NET_ADMIN'?",
     "security_opt: [foo=bar]": "'foo=bar' is not known",
     "working_dir: rel": "is not an absolute path",
@@ -93,10 +99,35 @@ CASES = {
     "privileged: perhaps": "is neither true nor false",
     "scale: -1": "out of range",
     "{scale: 2, container_name: cc}": "a fixed name is for one container, but 2 are asked for",
+    'hostname: "a\\nb"': "is not a hostname",
+    f"hostname: {'h' * 65}": "expected at most 64 letters",
+    f"container_name: {'c' * 201}": "a name of 201 characters (expected 200 at most)",
     "{scale: 2, deploy: {replicas: 3}}": "2 and deploy.replicas 3 differ",
     "{cpus: 1, deploy: {resources: {limits: {cpus: 2}}}}": "deploy.resources.limits.cpus 2 differ",
-    "deploy: {resources: {limits: {network: {ingress: 1mbit}}}}": "network limits are not supported yet",
-    "deploy: {update_config: {order: start-first}}": "update_config is not supported yet",
+    "deploy: {rollback_config: {parallelism: 2}}": "supported with update_config: {order: start-first} only",
+    "deploy: {update_config: {order: start-first}, rollback_config: {order: stop-first}}": "serves goes on until",
+    "deploy: {update_config: {order: start-first}, rollback_config: {failure_action: undo}}": "one of pause, cont",
+    "deploy: {update_config: {order: first-start}}": "is not one of",
+    "deploy: {update_config: {failure_action: rollback}}": "rollback is supported with order: start-first only",
+    "deploy: {update_config: {drain: 5s}}": "drain is supported with order: start-first only",
+    "deploy: {update_config: {order: start-first, drain: 5}}": "expected a duration",
+    "deploy: {update_config: {order: start-first, failure_action: undo}}": "is not one of rollback, pause, continue",
+    "deploy: {update_config: {order: start-first, max_failure_ratio: 2}}": "is no ratio",
+    "deploy: {resources: {limits: {network: {ingress: 10mbps}}}}": "write it like 10mbit",
+    "deploy: {resources: {limits: {network: {egress: 1kbit}}}}": "expected 64kbit to 34gbit",
+    "{network_mode: host, deploy: {resources: {limits: {network: {egress: 1mbit}}}}}": "the machine's own network",
+    "{network_mode: 'service:plain', deploy: {resources: {limits: {network: {egress: 1mbit}}}}}": "network of plain",
+    "{cpus: 1, cpu_quota: 50000}": "exclude each other",
+    "cpu_period: 10": "expected 1000 to 1000000",
+    "cpu_shares: 1": "expected 2 to 262144",
+    "mem_limit: 1m": "is too little",
+    "memswap_limit: 1g": "it needs mem_limit",
+    "{mem_limit: 1g, memswap_limit: 512m}": "is below mem_limit",
+    "{mem_limit: 1g, mem_reservation: 2g}": "is above mem_limit",
+    "cpuset: two": "is not a list of processors",
+    "blkio_config: {weight: 5}": "expected from 10 to 1000",
+    "blkio_config: {device_read_bps: [{rate: 1mb}]}": "which device?",
+    "blkio_config: {device_read_bps: [{path: /dev/sda, rate: fast}]}": "is not a size",
     "{network_mode: host, networks: [default]}": "exclude each other",
     "{network_mode: none, ports: ['80:80']}": "nothing can be published",
     "environment: {A: [1]}": "expected a single value",
@@ -153,10 +184,8 @@ def test_a_mistake_is_told_with_what_was_expected(wrong: Wrong, key: str, words:
         ("services: {a: {rootfs: host, configs: [s]}}\nconfigs: {s: {file: a, content: b}}", "exactly one of"),
         ("services: {a: {rootfs: host}}\nnetworks: {default: {driver: macvlan}}", "'macvlan' is not supported yet"),
         ("services: {a: {rootfs: host}}\nnetworks: {default: {ipam: {config: [{subnet: x}]}}}", "is not a subnet"),
-        (
-            "services: {a: {rootfs: host, networks: [n]}}\nnetworks: {n: {external: true}}",
-            "external networks are not",
-        ),
+        ("services: {a: {rootfs: host}}\nnetworks: {default: {name: ../x}}", "is no name for a network"),
+        ("services: {a: {rootfs: host, volumes: ['v:/v']}}\nvolumes: {v: {name: ../x}}", "is no name for a volume"),
         ("services: {a: {rootfs: host, volumes: [v1:/v]}}\nvolumes: {v1: {driver: nfs}}", "'nfs' is not supported"),
     ],
 )
@@ -183,6 +212,37 @@ services:
     for words in ("version is obsolete", "global means", "placement has no effect", "apparmor", "NOWHERE", "'&& ls'"):
         assert words in warnings
     assert "services.a.oom_kill_disable has no effect" in warnings
+
+
+@pytest.mark.parametrize(
+    ("more", "warnings"),
+    [
+        ("", []),
+        (", ipam: {config: [{subnet: 10.9.0.0/24}]}", ["networks.wide.ipam has no effect"]),
+        (", driver: bridge", ["networks.wide.driver has no effect"]),
+    ],
+)
+def test_only_what_the_file_says_of_an_external_network_is_a_warning(
+    loaded: Callable[..., object], more: str, warnings: list[str]
+) -> None:
+    """What the model adds of its own is nobody's mistake."""
+    text = f"services: {{a: {{rootfs: host, networks: [wide]}}}}\nnetworks: {{wide: {{external: true{more}}}}}\n"
+    told = loaded(text).warnings  # type: ignore[attr-defined]
+    assert [line.partition(":")[0] for line in told] == warnings
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("", "a takes over as soon as it runs (add a healthcheck, or monitor)"),
+        ("container_name: one", "a is replaced stop-first: its container_name one can be used once only"),
+    ],
+)
+def test_start_first_that_comes_to_little_is_a_warning(loaded: Callable[..., object], more: str, words: str) -> None:
+    """Where two at a time cannot be, or nothing tells when the new one is ready."""
+    text = f"services:\n  a:\n    rootfs: host\n    deploy: {{update_config: {{order: start-first}}}}\n    {more}\n"
+    (warning,) = loaded(text).warnings  # type: ignore[attr-defined]
+    assert words in warning
 
 
 def test_a_near_word_is_found_and_a_far_one_is_not() -> None:

@@ -14,46 +14,59 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-STORE = Path(__file__).parents[2] / "examples" / "store"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+STORE = EXAMPLES / "store"
+LIB = EXAMPLES / "lib"
 SERVICES = ("accounts", "catalog", "cart", "orders", "web")
+
+
+def folder_of(name: str) -> Path:
+    """Where the program of a service is; accounts belongs to a stack of its own."""
+    return EXAMPLES / "accounts/accounts" if name == "accounts" else STORE / name
 
 
 class Store:
     """Starts, kills and asks the services. Data of each lie in a folder of their own, as on its volume."""
 
+    services: tuple[str, ...] = SERVICES
+
     def __init__(self, directory: Path, environment: Mapping[str, str] = {}) -> None:
         self.directory = directory
-        self.ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+        self.ports = dict(zip(self.services, free_ports(len(self.services)), strict=True))
         self._environment = dict(environment)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    @staticmethod
+    def folder_of(name: str) -> Path:
+        return folder_of(name)
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
 
     def start(self, *names: str) -> None:
         """Start these services, or all, and wait until each says that it is healthy."""
-        for name in names or SERVICES:
+        for name in names or self.services:
             data = self.directory / name
             data.mkdir(parents=True, exist_ok=True)
             with (self.directory / f"{name}.log").open("ab") as log:
                 self._running[name] = subprocess.Popen(
-                    [sys.executable, str(STORE / name / "main.py")],
+                    [sys.executable, str(self.folder_of(name) / "main.py")],
                     env=self._environment_of(name),
                     stdout=log,
                     stderr=log,
                 )
-        for name in names or SERVICES:
+        for name in names or self.services:
             eventually(lambda name=name: self.is_healthy(name), f"{name} to be healthy", self.log(name))  # type: ignore[misc]
 
     def _environment_of(self, name: str) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(STORE / "lib"),
+            "PYTHONPATH": str(LIB),
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOST": "127.0.0.1",
             "PORT": str(self.ports[name]),
             "DATA_DIR": str(self.directory / name),
-            **{f"{peer.upper()}_URL": self.url(peer) for peer in SERVICES},
+            **{f"{peer.upper()}_URL": self.url(peer) for peer in self.services},
             **self._environment,
         }
 
@@ -105,6 +118,16 @@ class Store:
         status, session = self.ask("accounts", "POST", "/sessions", person)
         assert status == 201
         return session["account"]["id"], session["token"]
+
+
+class Forum(Store):
+    """The forum's services, and accounts."""
+
+    services = ("accounts", "topics", "web")
+
+    @staticmethod
+    def folder_of(name: str) -> Path:
+        return folder_of(name) if name == "accounts" else EXAMPLES / "forum" / name
 
 
 def free_ports(count: int) -> list[int]:

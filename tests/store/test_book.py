@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_processes import STORE
+from store_processes import LIB, STORE
 
 JAR = {"sku": "moon-jar", "name": "Moon jar", "price_cents": 12800, "quantity": 2}
 CUP = {"sku": "espresso-cup", "name": "Espresso cup", "price_cents": 1400, "quantity": 1}
@@ -20,7 +20,7 @@ CUP = {"sku": "espresso-cup", "name": "Espresso cup", "price_cents": 1400, "quan
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module, on a file of this test alone."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    monkeypatch.syspath_prepend(str(STORE / "lib"))
+    monkeypatch.syspath_prepend(str(LIB))
     monkeypatch.syspath_prepend(str(STORE / "orders"))
     yield importlib.import_module("book")
     del sys.modules["book"]

@@ -7,7 +7,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from store_processes import SERVICES, STORE, Store, eventually
+from store_processes import LIB, SERVICES, Store, eventually, folder_of
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -78,7 +78,7 @@ def test_what_makes_no_sense_is_refused_with_an_answer(store: Store, sent: bytes
 
 def test_accounts_and_the_shared_modules_know_nothing_of_the_store() -> None:
     """Another application can share them; only an example in a docstring may speak of products."""
-    for source in (STORE / "accounts").glob("*.py"):
+    for source in folder_of("accounts").glob("*.py"):
         assert not [word for word in ("cart", "catalog", "product", "price") if word in source.read_text()], source
-    for source in (STORE / "lib").rglob("*.py"):
+    for source in LIB.rglob("*.py"):
         assert not [word for word in ("cart", "price", "orders") if word in source.read_text()], source

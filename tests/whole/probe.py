@@ -33,7 +33,7 @@ def processes():
     return found
 
 
-kinds = ("user", "pid", "net", "ipc", "mnt", "uts", "cgroup")
+kinds = ("user", "pid", "net", "ipc", "mnt", "uts", "cgroup", "time")
 print(
     json.dumps(
         {

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from orchestra.places import Home, Places
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "orchestra.cli.main"]
-PATIENCE = 30.0
+PATIENCE = float(os.environ.get("ORCHESTRA_TEST_PATIENCE", "30"))
 PROBE = str(Path(__file__).with_name("probe.py"))
 
 # A shell as process 1 ends on SIGTERM only if it says so.
@@ -47,12 +48,23 @@ def py(program: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def free_port(ports: Iterable[int]) -> int:
+    """The first of them that nobody listens on; others than those that the kernel gives away for connections."""
+    for port in ports:
+        try:
+            socket.create_server(("", port)).close()
+        except OSError:
+            continue
+        return port
+    raise AssertionError("all of these ports are taken")
+
+
 def until(true: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
     """What `true` returns, once that is something."""
     end = time.monotonic() + patience
     while not (value := true()):
         assert time.monotonic() < end, f"it never came true that {what}"
-        time.sleep(0.02)
+        time.sleep(0.005)
     return value
 
 
@@ -185,7 +197,7 @@ class Stage:
     def close(self) -> None:
         """Take everything down, and see that nothing of it is left in the kernel."""
         runs = Path(self.home_folder, "run")
-        found = {path.name for path in runs.iterdir()} if runs.is_dir() else set()
+        found = {path.name for path in runs.iterdir() if path.name[0] != "."} if runs.is_dir() else set()
         self.names |= found
         failed: list[str] = []
         try:
@@ -202,7 +214,7 @@ class Stage:
         shutil.rmtree(self.folder)
 
     def _take_down(self, name: str) -> str:
-        done = self.run("-p", name, "down", "-v", "-t", "0", cwd=self.folder)
+        done = self.run("-p", name, "down", "-v", "-t", "0", "--force", cwd=self.folder)
         return done.stderr if done.returncode else ""
 
     def _left_after(self, patience: float) -> list[str]:
@@ -230,8 +242,16 @@ class Stage:
                 found.append(int(entry))
         return found
 
+    def process(self, *words: str) -> int:
+        """The one with such words on its command line; 0 while there is none."""
+        return next((pid for pid in self.processes() if all(word in words_of(pid) for word in words)), 0)
+
+    def supervisor(self) -> int:
+        """Its pid, 0 while there is none."""
+        return self.process("orchestra-supervisor")
+
     def _processes_left(self) -> Iterable[str]:
-        return (f"process {pid} {_words(pid)}" for pid in self.processes())
+        return (f"process {pid} {' '.join(words_of(pid))}" for pid in self.processes())
 
     def _mounts(self) -> Iterable[str]:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
@@ -252,11 +272,12 @@ class Stage:
                     yield f"cgroup {folder}"
 
 
-def _words(pid: int) -> str:
+def words_of(pid: int) -> list[str]:
+    """The command line of a process; of one that has just ended there is none."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ").split()
     except OSError:
-        return "?"
+        return []
 
 
 def cgroup_roots() -> list[str]:
@@ -270,5 +291,5 @@ def unified() -> str:
 
 
 def namespaces(pid: int | str) -> dict[str, str]:
-    kinds = ("user", "pid", "net", "ipc", "mnt", "uts", "cgroup")
+    kinds = ("user", "pid", "net", "ipc", "mnt", "uts", "cgroup", "time")
     return {kind: os.readlink(f"/proc/{pid}/ns/{kind}") for kind in kinds}

@@ -87,13 +87,13 @@ def test_on_failure_leaves_what_ended_well(orchestra: Stage) -> None:
 
 
 def test_on_failure_gives_up_and_says_so(orchestra: Stage) -> None:
-    """on-failure:3 is one start and three more."""
-    orchestra.up({"a": sh("exit 5", restart="on-failure:3"), "b": idle()})
+    """on-failure:3 is one start and three more; what it said last is quoted."""
+    orchestra.up({"a": sh("echo no such table >&2; exit 5", restart="on-failure:3"), "b": idle()})
     row = until(lambda: (row := orchestra.row("t-a-1"))["State"] == "dead" and row, "it gave up")
     assert row["Run"] == 4
     assert row["ExitCode"] == 5
     assert "gave up" in orchestra.ok("why", "a")
-    assert "exit code 5" in orchestra.ok("why", "a")
+    until(lambda: "exit code 5 (its last words: no such table)" in orchestra.ok("why", "a"), "it is quoted")
 
 
 def test_restarts_wait_longer_each_time(orchestra: Stage) -> None:
@@ -103,7 +103,7 @@ def test_restarts_wait_longer_each_time(orchestra: Stage) -> None:
     moments = [float(line) for line in orchestra.logs("--no-log-prefix", "a").split()][:5]
     gaps = [later - sooner for sooner, later in itertools.pairwise(moments)]
     for gap, least in zip(gaps, (0.1, 0.2, 0.4, 0.8), strict=False):
-        assert least <= gap < least + 1
+        assert least <= gap < least + 5
     assert "restarting in" in orchestra.ok("why", "a") or orchestra.row("t-a-1")["State"] == "running"
 
 

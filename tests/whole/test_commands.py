@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -128,7 +129,7 @@ def test_port_of_what_is_not_published_is_an_error(running: Stage) -> None:
 
 def test_why_says_it_in_a_sentence(running: Stage) -> None:
     """For one service, and for one that has ended."""
-    assert running.ok("why", "web").startswith("t-web-1: Up")
+    assert running.ok("why", "web").startswith("web is running since")
     assert "exit code 3" in running.ok("why", "job")
 
 
@@ -223,6 +224,21 @@ def test_kill_sends_the_signal(orchestra: Stage) -> None:
     until(lambda: orchestra.row("t-a-1")["ExitCode"] == 137, "it is gone")
 
 
+def test_a_real_time_signal_stops_as_well(orchestra: Stage) -> None:
+    """As systemd in a container is stopped."""
+    program = (
+        "import signal, sys, time\nsignal.signal(signal.SIGRTMIN + 3, lambda *_: sys.exit(5))\n"
+        "print('set')\nwhile True: time.sleep(0.1)"
+    )
+    orchestra.up({"a": py(program, stop_signal="SIGRTMIN+3")})
+    until(lambda: "set" in orchestra.logs(), "it listens")
+    orchestra.ok("stop", "-t", "20", "a")
+    assert orchestra.row("t-a-1")["ExitCode"] == 5
+    orchestra.ok("start", "a")
+    orchestra.ok("kill", "-s", "rtmin+3", "a")
+    until(lambda: orchestra.row("t-a-1")["State"] == "exited", "it has heard the signal")
+
+
 def test_rm_removes_what_has_ended(orchestra: Stage) -> None:
     """And nothing else."""
     orchestra.up({"a": idle(), "job": sh("exit 0")})
@@ -283,6 +299,32 @@ def test_run_without_rm_leaves_the_container(orchestra: Stage) -> None:
     assert orchestra.row("once")["State"] == "exited"
     orchestra.ok("down")
     assert orchestra.rows() == {}
+
+
+@pytest.mark.parametrize("name", ["a/b", "../../../../x", "n" * 201])
+def test_run_takes_no_name_that_would_lead_elsewhere(orchestra: Stage, name: str) -> None:
+    """Folders are called, and removed, after it."""
+    orchestra.write({"services": {"web": idle()}})
+    assert "name" in orchestra.fails("run", "--rm", "-T", "--name", name, "web", "true")
+    orchestra.ok("down")
+
+
+def test_a_run_that_is_refused_leaves_nothing_open(orchestra: Stage) -> None:
+    """Neither its streams nor anything else stays with the supervisor."""
+    secret = orchestra.work / "secret"
+    secret.write_text("hidden")
+    orchestra.write({"services": {"a": idle(), "b": idle(secrets=["s"])}, "secrets": {"s": {"file": str(secret)}}})
+    orchestra.ok("up", "-d", "a")
+    secret.unlink()
+
+    def streams() -> int:
+        folder = f"/proc/{orchestra.supervisor()}/fd"
+        return sum("pipe:" in os.path.realpath(f"{folder}/{each}") for each in os.listdir(folder))
+
+    before = streams()
+    for _ in range(3):
+        assert "does not exist" in orchestra.fails("run", "--rm", "-T", "b", "true")
+    assert streams() == before
 
 
 def test_commands_wait_in_line(orchestra: Stage) -> None:

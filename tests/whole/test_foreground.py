@@ -74,6 +74,7 @@ def test_ctrl_c_says_what_is_still_stopping(orchestra: Stage) -> None:
         terminal.until(r"t-b-1\s+Stopped")
         began = time.monotonic()
         terminal.press(CTRL_C)
+        terminal.until(r"Killing[\s\S]*t-a-1\s+Stopped")
         assert terminal.end() in (130, 137)
         assert time.monotonic() - began < 10
     assert orchestra.row("t-a-1")["ExitCode"] == 137

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from .stage import Stage, idle, namespaces
 
 pytestmark = pytest.mark.kernel
-KINDS = ("user", "pid", "net", "ipc", "mnt", "uts", "cgroup")
+KINDS = ("user", "pid", "net", "ipc", "mnt", "uts", "cgroup", "time")
 DEFAULT_CAPABILITIES = {
     "chown": 0,
     "dac_override": 1,
@@ -88,7 +89,7 @@ def test_folders_of_the_host_are_not_there(a: dict[str, Any], folder: str) -> No
 
 def test_the_hosts_root_folder_is_not_there(pair: Stage, a: dict[str, Any]) -> None:
     """/root has nothing but, if Python lives there, the way to Python."""
-    python = os.path.realpath("/opt/venv/bin/python")
+    python = os.path.realpath(sys.executable)
     allowed = {python.split("/")[2]} if python.startswith("/root/") else set()
     assert set(a["folders"]["/root"]) <= allowed
     Path("/root/orchestra-secret").write_text("host")
@@ -110,9 +111,7 @@ def test_var_is_the_containers_own(pair: Stage, a: dict[str, Any]) -> None:
 
 def test_no_path_of_the_host_is_in_the_list_of_mounts(pair: Stage, a: dict[str, Any]) -> None:
     """What the root is made of tells nothing about where things are kept on the host."""
-    bound = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")  # the kernel names the source of a bind mount
-    lines = [line for line in a["mounts"] if line.split()[4] not in bound]
-    assert not [line for line in lines if str(pair.folder) in line]
+    assert not [line for line in a["mounts"] if str(pair.folder) in line]
 
 
 def test_the_usr_of_the_host_cannot_be_written(pair: Stage) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import glob
+import json
 import os
+import resource
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +17,13 @@ from .stage import Stage, cgroup_roots, idle, py, sh, until
 pytestmark = pytest.mark.kernel
 EAT = "import time; eaten = []\nwhile True: eaten.append(bytearray(1 << 20)); time.sleep(0.001)"
 FORK = ":(){ :|:& };:"
+SPIN = """
+import time
+end, before = time.monotonic() + 1.5, time.process_time()
+while time.monotonic() < end:
+    pass
+print(time.process_time() - before)
+"""
 
 
 def test_the_memory_limit_kills_inside_and_only_there(orchestra: Stage) -> None:
@@ -29,6 +41,39 @@ def test_running_out_of_memory_is_an_event(orchestra: Stage) -> None:
     """`events` has docker's word for it."""
     orchestra.up({"eater": py(EAT, deploy={"resources": {"limits": {"memory": "32m"}}}, memswap_limit="32m")})
     until(lambda: " oom " in orchestra.ok("events", "--since", "1m", "--until", "0s") or None, "it is told", 10)
+
+
+def test_out_of_memory_is_told_of_children_too(orchestra: Stage) -> None:
+    """A shell whose command was killed is out of memory; one that goes on has an event of it all the same."""
+    small = {"mem_limit": "32m", "memswap_limit": "32m"}
+    eat = f"python3 -c '{EAT}'".replace("\n", "\n")
+    orchestra.up({"a": sh(f"{eat}; exit $?", **small), "b": sh(f"{eat}; sleep 1000", **small)})
+    until(lambda: orchestra.row("t-a-1")["LastExit"] == "out of memory", "the first has ended")
+    said = until(
+        lambda: (s := orchestra.ok("events", "--since", "1m", "--until", "0s", "b")).count(" oom ") and s, "it"
+    )
+    assert "a process of t-b-1 was killed" in said
+    assert orchestra.row("t-b-1")["State"] == "running"
+
+
+def test_swap_and_reservation_are_what_the_kernel_holds(orchestra: Stage) -> None:
+    """memswap_limit counts memory and swap together; without it there is as much swap as memory."""
+    orchestra.up(
+        {
+            "a": idle(mem_limit="64m", memswap_limit="96m", mem_reservation="32m"),
+            "b": idle(mem_limit="64m"),
+            "c": idle(mem_limit="64m", memswap_limit=-1),
+        }
+    )
+    held = {name: _held(orchestra, name)["memory"] for name in ("a", "b", "c")}
+    assert held["a"]["reservation"] == 32 << 20
+    if "swap" in held["a"]:  # the kernel counts swap
+        assert [held[name]["swap"] for name in ("a", "b", "c")] == [96 << 20, 128 << 20, -1]
+
+
+def _held(stage: Stage, service: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(stage.ok("inspect", "--format", "{{json .Limits.Kernel}}", service))
+    return found
 
 
 def test_a_later_kill_is_not_taken_for_want_of_memory(orchestra: Stage) -> None:
@@ -86,7 +131,106 @@ def _most_processes(stage: Stage, name: str) -> str:
 
 def test_cpus_bound_the_time_of_the_processor(orchestra: Stage) -> None:
     """A loop with a fifth of a processor uses about a fifth of the time."""
-    spin = "import time, resource\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass\n"
     orchestra.up({"a": idle(cpus=0.2)})
-    used = float(orchestra.python("a", f"{spin}print(time.process_time())"))
+    used = float(orchestra.python("a", SPIN))
     assert 0.1 < used < 0.7
+
+
+def test_a_service_runs_on_its_processors_only(orchestra: Stage) -> None:
+    """cpuset."""
+    orchestra.up({"a": idle(cpuset="1"), "b": idle()})
+    assert orchestra.python("a", "import os; print(os.sched_getaffinity(0))") == "{1}"
+    assert orchestra.python("b", "import os; print(len(os.sched_getaffinity(0)) > 1)") == "True"
+    said = orchestra.fails("up", "-d", cwd=_file(orchestra, {"c": idle(cpuset="900")}))
+    assert "cannot start t-c-1: cpuset 900 cannot be set: this machine has processors 0-" in said
+
+
+def _file(stage: Stage, services: dict[str, Any]) -> Path:
+    stage.write({"services": services})
+    return stage.work
+
+
+def test_quota_and_period_bound_the_time_of_the_processor(orchestra: Stage) -> None:
+    """cpu_quota and cpu_period: a tenth of a processor."""
+    orchestra.up({"a": idle(cpu_quota=5000, cpu_period=50000)})
+    used = float(orchestra.python("a", SPIN))
+    assert 0.05 < used < 0.45
+
+
+def test_shares_divide_a_busy_processor(orchestra: Stage) -> None:
+    """Two that spin on one processor, one with four times the shares: it gets the larger part."""
+    spin = "import time\nwhile True: pass"
+    both = {"cpuset": "1", "stop_signal": "SIGKILL"}
+    orchestra.up({"a": py(spin, cpu_shares=4096, **both), "b": py(spin, cpu_shares=256, **both)})
+    first = {name: _ticks(orchestra.pid(name)) for name in ("t-a-1", "t-b-1")}
+    until(lambda: _ticks(orchestra.pid("t-a-1")) - first["t-a-1"] > 60, "it has run for a while")
+    done = {name: _ticks(orchestra.pid(name)) - before for name, before in first.items()}
+    assert done["t-a-1"] > 3 * done["t-b-1"]
+
+
+def _ticks(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(") ")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_disk_is_read_and_written_no_faster_than_allowed(orchestra: Stage) -> None:
+    """blkio_config: two megabytes at one a second take two seconds, in this container only."""
+    disk = _disk_below(orchestra.work)
+    (orchestra.work / "data").mkdir()
+    limited = idle(
+        blkio_config={
+            "device_write_bps": [{"path": disk, "rate": "1mb"}],
+            "device_read_iops": [{"path": disk, "rate": 999}],
+        },
+        volumes=["./data:/data"],
+    )
+    orchestra.up({"a": limited, "b": idle(volumes=["./data:/data"])})
+    write = "dd if=/dev/zero of=/data/$0 bs=64k count=32 oflag=direct 2>&1 | tail -n 1"
+    taken = {name: _seconds(orchestra.inside(name, write.replace("$0", name))) for name in ("a", "b")}
+    assert taken["a"] > 1.5
+    assert taken["b"] < taken["a"] / 2
+    kernel = json.loads(orchestra.ok("inspect", "--format", "{{json .Limits.Kernel.blockIO}}", "a"))
+    assert any("1048576" in line for line in kernel["throttleWriteBpsDevice"])
+
+
+def _seconds(said: str) -> float:
+    return float(said.split(" copied, ")[1].split()[0])
+
+
+def _disk_below(folder: Path) -> str:
+    """The block device of the file system, or a skipped test."""
+    device = os.stat(folder).st_dev
+    name = os.path.basename(os.path.realpath(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"))
+    if not os.path.exists(f"/sys/block/{name}") or not os.path.exists(f"/dev/{name}"):
+        pytest.skip("the folder is on no whole disk")
+    return f"/dev/{name}"
+
+
+def test_what_is_no_disk_is_told(orchestra: Stage) -> None:
+    """By its path, before anything runs."""
+    rate = {"device_write_bps": [{"path": "/dev/null", "rate": "1mb"}]}
+    _file(orchestra, {"a": idle(blkio_config=rate)})
+    assert "blkio_config of a: /dev/null is no block device" in orchestra.fails("up", "-d")
+
+
+def test_what_the_kernel_cannot_do_is_a_notice(orchestra: Stage) -> None:
+    """Weights without a scheduler that knows them, and ulimits that only CAP_SYS_RESOURCE could raise."""
+    orchestra.up({"a": idle(blkio_config={"weight": 300}, ulimits={"nofile": {"soft": 100, "hard": 2_000_000_000}})})
+    events = orchestra.ok("events", "--since", "1m", "--until", "0s")
+    if not any("[bfq]" in Path(queue).read_text() for queue in glob.glob("/sys/block/*/queue/scheduler")):
+        assert "blkio_config.weight of a has no effect" in events
+    hard = resource.prlimit(orchestra.pid("t-a-1"), resource.RLIMIT_NOFILE)[1]
+    assert hard == 2_000_000_000 or f"ulimit nofile of a is {hard} and not 2000000000" in events
+
+
+def test_the_oom_score_can_only_be_raised_without_a_right(orchestra: Stage) -> None:
+    """Raising is done; lowering needs CAP_SYS_RESOURCE, and where that is missing it is said."""
+    orchestra.up({"a": idle(oom_score_adj=300)})
+    pid = orchestra.pid("t-a-1")
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "300"
+    _file(orchestra, {"a": idle(oom_score_adj=-900)})
+    done = orchestra.run("up", "-d")
+    has_right = int(Path("/proc/self/status").read_text().split("CapEff:\t")[1].split()[0], 16) >> 24 & 1
+    assert done.returncode == (0 if has_right else 1)
+    assert has_right or "oom_score_adj -900 cannot be set: less than" in done.stderr

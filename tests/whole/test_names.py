@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from .stage import Stage, idle, py, until
+from .stage import Stage, idle, py, sh, until
 from .world import SERVE
 
 pytestmark = pytest.mark.kernel
@@ -150,3 +150,18 @@ def test_a_replica_that_has_ended_is_left_out(orchestra: Stage) -> None:
     found = look(orchestra, "a", "many")
     assert len(found) == 2
     assert gone[0] not in found
+
+
+def test_a_service_that_has_ended_has_no_address(orchestra: Stage) -> None:
+    """Stopped by hand, or at its end; one that is only between two runs keeps it."""
+    failing = sh("exit 1", restart="always")
+    orchestra.up({"a": idle(), "job": sh("true"), "b": idle(), "failing": failing})
+    until(lambda: orchestra.row("t-job-1")["State"] == "exited", "it has ended")
+    until(lambda: orchestra.row("t-failing-1")["Restarts"] > 2, "it waits to be started again")
+    assert look(orchestra, "a", "job") == []
+    assert len(look(orchestra, "a", "failing")) == 1
+    assert len(look(orchestra, "a", "b")) == 1
+    orchestra.ok("stop", "b")
+    assert look(orchestra, "a", "b") == []
+    orchestra.ok("start", "b")
+    assert len(look(orchestra, "a", "b")) == 1

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from orchestra.runtime import seccomp
 
 from .stage import Stage, idle, py, sh, until
 
@@ -89,7 +93,7 @@ def test_a_failed_job_names_the_chain(orchestra: Stage) -> None:
     assert "web" in said
     rows = orchestra.rows()
     assert rows["t-api-1"]["Run"] == rows["t-web-1"]["Run"] == 0
-    assert "job did not complete successfully" in orchestra.ok("why", "web")
+    assert re.match(r"web is waiting: api is waiting: job ended at .*: exit code 9", orchestra.ok("why", "web"))
 
 
 def test_an_unhealthy_dependency_is_an_error(orchestra: Stage) -> None:
@@ -105,6 +109,10 @@ def test_an_unhealthy_dependency_is_an_error(orchestra: Stage) -> None:
     said = orchestra.fails("up", "-d")
     assert "db is unhealthy" in said
     assert "disk is full" in said
+    said = orchestra.fails("run", "--rm", "-T", "web", "true", status=1)
+    assert "Container t-db-1  Unhealthy" in said
+    assert re.search(r"cannot start t-web-run-\w+: db is unhealthy \(.*disk is full", said)
+    assert set(orchestra.rows()) == {"t-web-1", "t-db-1"}
 
 
 def test_a_dependency_that_is_not_required_may_fail(orchestra: Stage) -> None:
@@ -149,9 +157,8 @@ def test_a_check_runs_inside(orchestra: Stage, test: Any) -> None:
 
 def test_http_is_asked_without_a_process_inside(orchestra: Stage) -> None:
     """`http:` needs no program in the container, and no port to the outside."""
-    orchestra.up(
-        {"a": py(HTTP, healthcheck={"http": "http://:8080/health", **FAST}, stop_signal="SIGKILL")}, "--wait"
-    )
+    check = {"http": "http://:8080/health", **FAST, "start_period": "30s"}
+    orchestra.up({"a": py(HTTP, healthcheck=check, stop_signal="SIGKILL")}, "--wait")
     assert orchestra.row("t-a-1")["Health"] == "healthy"
     orchestra.inside("a", "touch /tmp/sick")
     until(lambda: orchestra.row("t-a-1")["Health"] == "unhealthy", "it is unhealthy")
@@ -177,6 +184,26 @@ def test_a_check_that_takes_too_long_has_failed(orchestra: Stage) -> None:
     orchestra.up({"a": checked(["CMD", "sleep", "777"], timeout="200ms", retries=1)})
     until(lambda: orchestra.row("t-a-1")["Health"] == "unhealthy", "it is unhealthy")
     orchestra.ok("down")
+
+
+def test_a_check_that_cannot_be_made_is_told_and_takes_nobody_along(orchestra: Stage) -> None:
+    """Its filter's file is deleted, or whose network it uses is gone: the supervisor says so, and goes on."""
+    profile = orchestra.work / "profile.json"
+    profile.write_text(Path(seccomp.HERE, "default.json").read_text())
+    filtered = checked(["CMD", "true"], interval="50ms", retries=1) | {"security_opt": ["seccomp=./profile.json"]}
+    guest = checked(["CMD", "true"], interval="50ms", retries=1) | {"network_mode": "service:c"}
+    orchestra.up({"a": filtered, "b": guest, "c": idle()}, "--wait")
+    supervisor = orchestra.supervisor()
+    profile.unlink()
+    orchestra.ok("rm", "-sf", "c")
+
+    def told() -> bool:
+        events = orchestra.ok("events", "--since", "1m", "--until", "0s")
+        return all(f"the health of t-{name}-1 cannot be checked" in events for name in "ab")
+
+    until(told, "it is told")
+    assert orchestra.supervisor() == supervisor
+    assert {row["Health"] for row in orchestra.rows("a", "b").values()} == {"healthy"}
 
 
 def test_one_failure_is_not_enough(orchestra: Stage) -> None:

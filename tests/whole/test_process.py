@@ -98,6 +98,13 @@ def test_hostname(dressed: Stage, a: dict[str, Any]) -> None:
     assert dressed.inside("bare", "hostname") == "bare"
 
 
+def test_a_long_name_of_a_service_is_cut_for_its_hostname(orchestra: Stage) -> None:
+    """The kernel takes 64 characters."""
+    name = "y" * 100
+    orchestra.up({name: idle()})
+    assert orchestra.inside(name, "hostname") == name[:64]
+
+
 def test_extra_hosts(a: dict[str, Any]) -> None:
     """They stand in /etc/hosts."""
     assert "192.0.2.7\tdb.example" in a["hosts"] or "192.0.2.7 db.example" in a["hosts"]
@@ -209,3 +216,18 @@ def _lives(pid: int) -> bool:
             return stat.read().rpartition(") ")[2][0] not in "ZX"
     except OSError:
         return False
+
+
+REOPEN = "for name in stdout stderr fd/1; do echo $name > /dev/$name; done; read line < /dev/stdin; echo $line"
+
+
+@pytest.mark.parametrize("user", ["root", "33"])
+def test_what_is_run_inside_can_open_its_streams_again(orchestra: Stage, user: str) -> None:
+    """By their names in /dev, as programs do that log to /dev/stdout: in `exec`, `run` and health checks."""
+    check = {"test": ["CMD-SHELL", "echo fine > /dev/stdout"], "start_interval": "50ms", "start_period": "5s"}
+    orchestra.up({"a": idle(user=user, healthcheck=check)}, "--wait")
+    assert orchestra.row("t-a-1")["Health"] == "healthy"
+    for words in (("exec", "-T", "-u", user), ("run", "--rm", "-T", "-i", "-u", user)):
+        done = orchestra.run(*words, "a", "sh", "-c", REOPEN, stdin="in\n")
+        assert done.stdout.split() == ["stdout", "fd/1", "in"], (words, done.stderr)
+        assert "stderr" in done.stderr

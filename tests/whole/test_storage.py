@@ -31,7 +31,7 @@ def furnished(shared: Stage) -> Stage:
                     "/anonymous",
                     {"type": "tmpfs", "target": "/quick", "tmpfs": {"size": "1m", "mode": 0o700}},
                 ],
-                tmpfs=["/scratch", "/small:size=64k,mode=1770"],
+                tmpfs=["/scratch", "/small:size=64k,mode=1770", "/tools:exec,uid=1000,nr_inodes=20"],
                 secrets=["pass", {"source": "pass", "target": "own", "uid": "1000", "gid": "1001", "mode": 0o440}],
                 configs=["settings", {"source": "said", "target": "/etc/said.conf", "uid": "5", "mode": 0o600}],
             ),
@@ -45,6 +45,13 @@ def furnished(shared: Stage) -> Stage:
     return shared
 
 
+def test_ps_tells_what_is_mounted(furnished: Stage) -> None:
+    """Volumes by their names, folders of the host by their paths, as docker compose's JSON has them."""
+    row = furnished.row("t-a-1")
+    assert row["Mounts"].split(",")[:3] == ["t_kept", f"{furnished.work}/bound", f"{furnished.work}/ro"]
+    assert (row["LocalVolumes"], row["Networks"]) == ("2", "t_default")
+
+
 def test_a_read_only_root_cannot_be_written(furnished: Stage) -> None:
     """read_only closes the root, not the mounts on it."""
     said = furnished.inside("closed", "touch /etc/x /x 2>&1; touch /scratch/x /kept/x && echo open")
@@ -56,6 +63,13 @@ def test_without_read_only_the_root_is_the_containers_own(furnished: Stage) -> N
     """The root can be written, and the host's folders stay as they are."""
     assert furnished.inside("a", "echo x > /etc/new && cat /etc/new") == "x"
     assert not os.path.exists("/etc/new")
+
+
+def test_programs_run_from_a_tmpfs_that_says_so(furnished: Stage) -> None:
+    """`exec`, an owner and a bound on files reach the kernel; without `exec` nothing there can be run."""
+    assert furnished.inside("a", "stat -c %u /tools; cp /bin/true /tools && /tools/true && echo ran") == "1000\nran"
+    assert "denied" in furnished.inside("a", "cp /bin/true /scratch && /scratch/true 2>&1 || true")
+    assert "No space" in furnished.inside("a", "touch $(seq -f /tools/%g 30) 2>&1 || true")
 
 
 def test_a_tmpfs_is_in_memory_and_as_large_as_asked(furnished: Stage) -> None:
@@ -124,6 +138,19 @@ def test_a_secret_is_not_in_the_containers_writable_layer(furnished: Stage) -> N
         for file in files:
             path = Path(folder, file)
             assert path.is_fifo() or b"hunter2" not in path.read_bytes(), path
+
+
+def test_a_single_file_of_the_host_is_mounted(orchestra: Stage) -> None:
+    """Where no file was and over one that is there, read-only or not; a folder that is missing is made."""
+    for name in ("one.conf", "two.conf"):
+        (orchestra.work / name).write_text(f"{name}\n")
+    volumes = ["./one.conf:/etc/app/one.conf:ro", "./two.conf:/etc/hostname", "./missing:/made"]
+    orchestra.up({"a": idle(volumes=volumes)})
+    assert orchestra.inside("a", "cat /etc/app/one.conf /etc/hostname; ls -A /made") == "one.conf\ntwo.conf"
+    assert "Read-only" in orchestra.inside("a", "echo x 2>&1 > /etc/app/one.conf || true")
+    orchestra.inside("a", "echo changed > /etc/hostname")
+    assert (orchestra.work / "two.conf").read_text() == "changed\n"
+    assert (orchestra.work / "missing").is_dir()
 
 
 def test_a_named_volume_outlives_the_stack(orchestra: Stage) -> None:

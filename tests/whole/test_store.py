@@ -33,8 +33,8 @@ class Store:
 
     def __init__(self) -> None:
         self.stage = Stage()
-        self.stage.names.add("store")
-        self.stage.networks.add(("store", "default"))
+        self.stage.names |= {"store", "accounts"}
+        self.stage.networks |= {("store", "default"), ("accounts", "default")}
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port: int = server.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -46,12 +46,20 @@ class Store:
         self("up", "--wait", FILE)
 
     def kill(self, service: str) -> int:
-        pid = self.stage.pid(f"store-{service}-1")
+        pid = self.pid(service)
         os.kill(pid, 9)
         return pid
 
+    def pid(self, service: str) -> int:
+        return self.stage.pid(container(service))
+
     def row(self, service: str) -> dict[str, object]:
-        return self.stage.rows(FILE)[f"store-{service}-1"]
+        return self.stage.rows(FILE)[container(service)]
+
+
+def container(service: str) -> str:
+    """Accounts belongs to a stack of its own."""
+    return f"{'accounts' if service == 'accounts' else 'store'}-{service}-1"
 
 
 @pytest.fixture
@@ -108,7 +116,7 @@ def test_the_store_is_healthy_after_up_with_wait(store: Store) -> None:
 
 
 def test_the_store_keeps_what_was_ordered_through_down_and_up(store: Store) -> None:
-    """And forgets it with `down --volumes`."""
+    """And forgets it with `down --volumes`; the account is not the store's to forget."""
     window = Window(store.url)
     window.sign_up()
     path = order(window)
@@ -119,27 +127,28 @@ def test_the_store_keeps_what_was_ordered_through_down_and_up(store: Store) -> N
     store("down", "--volumes", FILE)
     store.up()
     assert "Moon jar" not in window.open(path).text
+    assert "Ada" in window.open("/").text
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_a_killed_service_of_the_store_is_back_within_a_second(store: Store, service: str) -> None:
     """The others don't notice: they keep their processes and their health."""
-    before = {name: store.stage.pid(f"store-{name}-1") for name in SERVICES}
+    before = {name: store.pid(name) for name in SERVICES}
     began = time.monotonic()
     store.kill(service)
     until(lambda: runs_anew(store.row(service), before[service]), "it runs")
     assert time.monotonic() - began < 1.0
     until(lambda: store.row(service)["Health"] == "healthy", "it is healthy")
-    after = {name: store.stage.pid(f"store-{name}-1") for name in SERVICES}
+    after = {name: store.pid(name) for name in SERVICES}
     assert {name for name in SERVICES if before[name] != after[name]} == {service}
     assert "Kiln" in Window(store.url).open("/").text
 
 
 def test_the_store_is_left_alone_by_a_second_up(store: Store) -> None:
     """Nothing changed, nothing is done."""
-    before = {name: store.stage.pid(f"store-{name}-1") for name in SERVICES}
+    before = {name: store.pid(name) for name in SERVICES}
     store.up()
-    assert {name: store.stage.pid(f"store-{name}-1") for name in SERVICES} == before
+    assert {name: store.pid(name) for name in SERVICES} == before
 
 
 def test_the_services_of_the_store_see_nothing_of_the_host(store: Store) -> None:

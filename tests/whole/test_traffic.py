@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,6 +212,28 @@ def test_network_mode_host_is_the_machines_network(orchestra: Stage) -> None:
     found = orchestra.probe("a")
     assert found["namespaces"]["net"] == namespaces("self")["net"]
     assert orchestra.run("exec", "-T", "a", "ip", "link", "add", "dummy9", "type", "dummy").returncode != 0
+
+
+@pytest.mark.parametrize(
+    "says",
+    [{"ports": ["80:80"]}, {"expose": ["80/tcp"]}, {"healthcheck": {"tcp": 80}}],
+    ids=["ports", "expose", "probe"],
+)
+def test_a_low_port_of_the_machine_is_refused_before_anything_starts(orchestra: Stage, says: dict[str, Any]) -> None:
+    """The sysctl that would allow it is named, with its value; where it allows it, the service starts."""
+    setting = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    before = setting.read_text()
+    orchestra.write({"services": {"a": idle(network_mode="host", **says)}})
+    try:
+        setting.write_text("1024")
+        said = orchestra.fails("up", "-d")
+        assert "may not listen on port 80" in said
+        assert "sysctl -w net.ipv4.ip_unprivileged_port_start=80" in said
+        assert orchestra.rows() == {}
+        setting.write_text("80")
+        orchestra.ok("up", "-d")
+    finally:
+        setting.write_text(before)
 
 
 def test_network_mode_service_shares_the_network_of_another(orchestra: Stage) -> None:

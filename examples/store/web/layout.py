@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from markup import Html, html
+from service.markup import Html, html
 from service.server import Answer
-from visitor import Visitor, cookie
+from visitor import Visitor, site
 
 NAME = "Kiln & Table"
 
@@ -41,7 +41,7 @@ c-7-1-6-10-1-13 0-4-3-4-3-8z"/></svg>{store}</a>
 {body}
 </main>
 <footer>
-<p>{store} is the example store of orchestra: five small services, thrown by hand.</p>
+<p>{store} is the example store of orchestra: small services, thrown by hand.</p>
 </footer>
 </body>
 </html>
@@ -57,7 +57,6 @@ def page(
     headers: Iterable[tuple[str, str]] = (),
 ) -> Answer:
     text = html(PAGE, title=title, store=NAME, q=q, links=_links(visitor), body=body)
-    cookies = [cookie("browser", visitor.new_cookie, 365 * 24 * 3600)] if visitor.new_cookie else []
     return Answer(
         status,
         text.encode(),
@@ -67,7 +66,7 @@ def page(
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "same-origin"),
             ("Cache-Control", "no-store"),
-            *cookies,
+            *site.remember(visitor.new_cookie),
             *headers,
         ),
     )
@@ -83,11 +82,6 @@ def _links(visitor: Visitor) -> Html:
         token=hidden(form_token=visitor.form_token),
         name=html('<span class="name">{name}</span>', name=visitor.name) if visitor.name else "",
     )
-
-
-def see_other(url: str, headers: Iterable[tuple[str, str]] = ()) -> Answer:
-    """To a page that may be reloaded, after a form."""
-    return Answer(303, b"", (("Location", url), *headers))
 
 
 def hidden(**fields: object) -> Html:

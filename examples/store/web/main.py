@@ -11,12 +11,13 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pages
-from layout import page, see_other
+from layout import page
 from service.peers import Away, Peer
 from service.server import Answer, App, Refused, Request
-from visitor import account_of, cookie, fields_of, form_of, session_of, visitor_of
+from service.site import account_of, door, fields_of, see_other
+from visitor import site, visitor_of
 
-accounts, catalog, cart, orders = Peer("accounts"), Peer("catalog"), Peer("cart"), Peer("orders")
+catalog, cart, orders = Peer("catalog"), Peer("cart"), Peer("orders")
 
 
 def explain(request: Request, error: Exception) -> Answer:
@@ -60,7 +61,7 @@ def look_into_cart(request: Request) -> Answer:
 
 @app.route("POST", "/cart/add")
 def add_to_cart(request: Request) -> Answer:
-    fields, account = form_of(request), account_of(session_of(request))
+    fields, account = site.form_of(request), account_of(site.session_of(request))
     item = catalog.call("GET", f"/products/{quote(fields.get('sku', ''), safe='')}")
     line = {"sku": item["sku"], "quantity": _number(fields, "quantity")}
     cart.call("POST", f"/carts/{account['id']}/lines", line)
@@ -69,7 +70,7 @@ def add_to_cart(request: Request) -> Answer:
 
 @app.route("POST", "/cart/set")
 def set_quantity(request: Request) -> Answer:
-    fields, account = form_of(request), account_of(session_of(request))
+    fields, account = site.form_of(request), account_of(site.session_of(request))
     sku = quote(fields.get("sku", ""), safe="")
     cart.call("PUT", f"/carts/{account['id']}/lines/{sku}", {"quantity": _number(fields, "quantity")})
     return see_other("/cart")
@@ -77,10 +78,10 @@ def set_quantity(request: Request) -> Answer:
 
 @app.route("POST", "/orders")
 def place_order(request: Request) -> Answer:
-    fields = form_of(request)
+    fields = site.form_of(request)
     expected = {"expected_total_cents": _number(fields, "expected_total_cents")}
     try:
-        order = orders.call("POST", "/orders", expected, token=session_of(request), key=fields.get("key", ""))
+        order = orders.call("POST", "/orders", expected, token=site.session_of(request), key=fields.get("key", ""))
     except Refused as error:
         if error.status != 409:
             raise
@@ -101,51 +102,17 @@ def order(request: Request) -> Answer:
     return page(visitor_of(request), f"Order {number}", pages.order(found, placed="placed" in request.query))
 
 
-@app.route("GET", "/sign-in")
-def sign_in_page(request: Request) -> Answer:
+def sign_in(request: Request, fields: dict[str, str], back_to: str, problem: str, status: int) -> Answer:
     visitor = visitor_of(request)
-    return page(visitor, "Sign in", pages.sign_in(visitor, _safe(request.query.get("next", "/"))))
+    return page(visitor, "Sign in", pages.sign_in(visitor, back_to, fields.get("email", ""), problem), status=status)
 
 
-@app.route("GET", "/sign-up")
-def sign_up_page(request: Request) -> Answer:
-    visitor = visitor_of(request)
-    return page(visitor, "Sign up", pages.sign_up(visitor, _safe(request.query.get("next", "/"))))
+def sign_up(request: Request, fields: dict[str, str], back_to: str, problem: str, status: int) -> Answer:
+    visitor, name, email = visitor_of(request), fields.get("name", ""), fields.get("email", "")
+    return page(visitor, "Sign up", pages.sign_up(visitor, back_to, name, email, problem), status=status)
 
 
-@app.route("POST", "/sign-in")
-def sign_in(request: Request) -> Answer:
-    fields = form_of(request)
-    try:
-        return _start_session(fields)
-    except Away:
-        raise
-    except Refused as error:
-        visitor, email = visitor_of(request), fields.get("email", "")
-        body = pages.sign_in(visitor, _safe(fields.get("next", "/")), email, f"{error.why}.")
-        return page(visitor, "Sign in", body, status=error.status)
-
-
-@app.route("POST", "/sign-up")
-def sign_up(request: Request) -> Answer:
-    fields = form_of(request)
-    try:
-        accounts.call("POST", "/accounts", {name: fields.get(name, "") for name in ("name", "email", "password")})
-        return _start_session(fields)
-    except Away:
-        raise
-    except Refused as error:
-        visitor, name, email = visitor_of(request), fields.get("name", ""), fields.get("email", "")
-        body = pages.sign_up(visitor, _safe(fields.get("next", "/")), name, email, f"{error.why}.")
-        return page(visitor, "Sign up", body, status=error.status)
-
-
-@app.route("POST", "/sign-out")
-def sign_out(request: Request) -> Answer:
-    form_of(request)
-    if session := session_of(request):
-        accounts.call("DELETE", "/sessions/current", token=session)
-    return see_other("/", [cookie("session", "", 0)])
+door(app, site, sign_in, sign_up)
 
 
 @app.route("GET", "/style.css")
@@ -159,7 +126,7 @@ def icon(_request: Request) -> Answer:
 
 
 def _cart_page(request: Request, problem: str = "") -> Answer:
-    account = account_of(session_of(request))
+    account = account_of(site.session_of(request))
     lines = cart.call("GET", f"/carts/{account['id']}")["lines"]
     known = _products([line["sku"] for line in lines])
     lines = [line | {"product": known.get(line["sku"])} for line in lines]
@@ -175,13 +142,8 @@ def _products(skus: list[str]) -> dict[str, dict[str, Any]]:
     return {item["sku"]: item for item in found}
 
 
-def _start_session(fields: dict[str, str]) -> Answer:
-    session = accounts.call("POST", "/sessions", {name: fields.get(name, "") for name in ("email", "password")})
-    return see_other(_safe(fields.get("next", "/")), [cookie("session", session["token"], 7 * 24 * 3600)])
-
-
 def _signed_in(request: Request) -> str:
-    session = session_of(request)
+    session = site.session_of(request)
     if not session:
         raise Refused(401, "sign in first")
     return session
@@ -192,11 +154,6 @@ def _number(fields: dict[str, str], name: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 12:
         raise Refused(422, f"{name} must be a whole number")
     return int(text)
-
-
-def _safe(url: str) -> str:
-    """A path of this store; never a way out of it to a page that looks like ours."""
-    return url if url.startswith("/") and not url.startswith(("//", "/\\")) and url.isprintable() else "/"
 
 
 def _file(name: str, kind: str) -> Answer:

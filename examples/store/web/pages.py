@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from layout import hidden, money, note
-from markup import Html, html
 from picture import picture
+from service.markup import Html, html
 from visitor import Visitor
 
 Product = dict[str, Any]

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from markup import Html, html
+from service.markup import Html, html
 
 Point = tuple[float, float]
 

@@ -8,13 +8,16 @@ that ordinarily nothing is compiled, or even imported, here.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Iterable
 
+from orchestra.errors import OrchestraError
 from orchestra.plan.defaults import CAPABILITIES
 
 MAGIC = b"orcbpf1\n"
 HERE = os.path.dirname(__file__)
+LARGEST_PROFILE = 1 << 20
 DEFAULT, UNCONFINED = "", "unconfined"
 
 
@@ -22,7 +25,7 @@ def ensure_filter(directory: str, profile: str, capabilities: Iterable[str], pri
     """The path of the filter file for a container, "" for none.
 
     `profile` is "" (the default one), "unconfined", or the path of a profile in JSON. Compiled ones are kept in
-    `directory`. Raises compiler.ProfileError or OSError.
+    `directory`. Raises OrchestraError for a profile that cannot be used, OSError.
     """
     machine = os.uname().machine
     wanted = frozenset(capabilities)
@@ -32,12 +35,16 @@ def ensure_filter(directory: str, profile: str, capabilities: Iterable[str], pri
         return shipped(machine)
     import hashlib  # heavy, and of no use to the keeper, which only unpacks
 
-    text = _read(profile or f"{HERE}/default.json")
+    text = _read_given(profile) if profile else _read(f"{HERE}/default.json")
     key = hashlib.blake2b(b"\0".join([MAGIC, machine.encode(), *sorted(c.encode() for c in wanted), text]))
     path = f"{directory}/{key.hexdigest()[:24]}.bpf"
     if not os.path.exists(path):
         os.makedirs(directory, 0o700, exist_ok=True)
-        _replace(path, build(text, wanted, machine))
+        try:
+            content = build(text, wanted, machine)
+        except OrchestraError as error:
+            raise OrchestraError(f"seccomp profile {profile}: {error.what}") from error
+        _replace(path, content)
     return path
 
 
@@ -74,6 +81,23 @@ def unpack(content: bytes) -> list[bytes]:
         if at > len(content) or not size or size % 8:
             raise OSError(22, "a damaged filter file")
     return programs
+
+
+def _read_given(path: str) -> bytes:
+    """Somebody's file: a device or FIFO would keep us waiting for ever."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise OrchestraError(f"cannot read seccomp profile {path}: {error.strerror}") from error
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_PROFILE:
+            raise OrchestraError(f"seccomp profile {path} is no regular file of at most 1 MiB")
+        return os.read(fd, LARGEST_PROFILE)
+    except OSError as error:
+        raise OrchestraError(f"cannot read seccomp profile {path}: {error.strerror}") from error
+    finally:
+        os.close(fd)
 
 
 def _read(path: str) -> bytes:

@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from orchestra.errors import OrchestraError
+
 from . import bpf
 from .bpf import Op
 
@@ -53,7 +55,7 @@ _NARROW = {
 Profile = Mapping[str, Any]
 
 
-class ProfileError(Exception):
+class ProfileError(OrchestraError):
     """A profile that cannot be compiled, in one sentence."""
 
 

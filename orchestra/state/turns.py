@@ -1,0 +1,50 @@
+"""One change at a time: a stack's lock, which tells those who wait who has it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..places import Places
+
+
+def try_turn(places: Places, who: str) -> int | None:
+    """The lock's descriptor (closing it gives the turn away), or None while somebody else has it.
+
+    `who` is what others read while they wait.
+    """
+    while True:
+        os.makedirs(places.run, mode=0o700, exist_ok=True)
+        try:
+            descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # `down` removed the folder in between
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        if _current(descriptor, places.lock):
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, who.encode(), 0)
+            return descriptor
+        os.close(descriptor)
+
+
+def holder(places: Places) -> str:
+    """Who has the turn, in the words of its holder."""
+    try:
+        with open(places.lock, errors="replace") as file:
+            return file.read(200) or "another command"
+    except OSError:
+        return "another command"
+
+
+def _current(descriptor: int, path: str) -> bool:
+    """Whether the lock that was taken is still the one that others will find: `down` removes the file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,1 @@
+"""One service for several stacks, with real traffic."""
