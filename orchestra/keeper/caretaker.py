@@ -99,6 +99,8 @@ class Caretaker:
     def _save(self) -> None:
         try:
             records.save(self._run, "supervisor", {"pid": self.pid, "start_time": start_time(self.pid)})
+        except FileNotFoundError:
+            pass  # it writes the same by itself, and did so between our two calls
         except OSError as error:
             sys.stderr.write(f"keeper: the supervisor's record could not be written: {error}\n")
 

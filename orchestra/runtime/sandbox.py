@@ -23,8 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestra.wire.keeping import SandboxSpec
 
-LONGEST_BIRTH = 60
-"""Seconds in which a pair has to be pinned; it takes one or two milliseconds."""
+LIVES = (2, 60)
+"""Seconds in which a pair has to be pinned, which takes one or two milliseconds: few at first, since that is also how
+long the pair stays when its maker is killed meanwhile, then as many as the busiest machine may need."""
 
 
 def make(specs: Sequence[SandboxSpec]) -> None:
@@ -32,11 +33,7 @@ def make(specs: Sequence[SandboxSpec]) -> None:
     process enters network namespaces."""
     for spec in specs:
         if not _complete(spec):
-            birth = _Birth(spec)
-            try:
-                birth.pin()
-            finally:
-                birth.end()
+            _bear(spec)
 
 
 def pin_again(pid: int, user_pin: str, net_pin: str) -> None:
@@ -73,6 +70,19 @@ def _complete(spec: SandboxSpec) -> bool:
     return pinned(spec["user_pin"]) and (not net or pinned(net))
 
 
+def _bear(spec: SandboxSpec) -> None:
+    for seconds in LIVES:
+        birth = _Birth(spec, seconds)
+        try:
+            birth.pin()
+            return
+        except StartError:
+            if seconds == LIVES[-1] or not birth.over():
+                raise
+        finally:
+            birth.end()
+
+
 class _Birth:
     """A child with the new namespaces, which sleeps until they are mapped and pinned.
 
@@ -80,11 +90,11 @@ class _Birth:
     whatever it touches, takes longer than all that is done here.
     """
 
-    def __init__(self, spec: SandboxSpec) -> None:
+    def __init__(self, spec: SandboxSpec, seconds: int) -> None:
         self.spec = spec
         kinds = syscalls.CLONE_NEWUSER | (syscalls.CLONE_NEWNET if spec["net_pin"] else 0)
         try:
-            self.pid = syscalls.sleeper(kinds, LONGEST_BIRTH)
+            self.pid = syscalls.sleeper(kinds, seconds)
         except OSError as error:
             raise StartError("sandbox", error.errno or 0, _why(error.errno or 0)) from error
 
@@ -99,6 +109,10 @@ class _Birth:
             if spec["net_pin"]:
                 _pin(f"/proc/{self.pid}/ns/net", spec["net_pin"])
                 _raise_loopback_in(spec["net_pin"])
+
+    def over(self) -> bool:
+        """Whether the child has ended by itself."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def end(self) -> None:
         os.kill(self.pid, signal.SIGKILL)

@@ -296,7 +296,7 @@ class Ground:
             if os.path.isdir(self.places.run) or os.path.exists(self.places.wanted):
                 code, said = self.run("-p", self.places.name, "down", "-v", "-t", "0")
                 failure = "" if code == 0 else f"down failed: {said}{self.own_log()}"
-            self.nothing_left(15)  # a pair that nobody gave a stack ends after ten seconds
+            self.nothing_left(15)
             assert not failure, failure
         finally:
             self._force()

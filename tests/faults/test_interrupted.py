@@ -54,7 +54,7 @@ def test_up_may_be_killed_at_any_point(kept: Ground) -> None:
         command.kill()
         command.communicate()
         kept.down()
-        kept.nothing_left(15)  # a pair that nobody gave a stack ends after ten seconds
+        kept.nothing_left(15)
 
 
 def test_up_may_be_killed_and_said_again(kept: Ground) -> None:

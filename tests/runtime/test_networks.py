@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,3 +127,49 @@ def test_a_range_that_cannot_be_mapped_is_an_error(machine: Machine) -> None:
     with pytest.raises(StartError, match="uid_map"):
         in_child(lambda: sandbox.make([bad]))
     assert not os.path.exists(user)
+
+
+def test_a_pair_whose_maker_is_killed_ends_soon(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that is born with the namespaces does not outlive its purpose; the pins alone hold them."""
+    user, net = machine.pins("a")
+    spec: Any = {"user_pin": user, "net_pin": net, "base": machine.range_of("a"), "size": 65536}
+    monkeypatch.setattr(sandbox, "_raise_loopback_in", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(EOFError):
+        in_child(lambda: sandbox.make([spec]))
+    end = time.monotonic() + 5
+    while inside := processes_in(os.stat(user).st_ino):
+        assert time.monotonic() < end, inside
+        time.sleep(0.05)
+
+
+def test_a_pair_that_could_not_be_pinned_in_time_is_born_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that is so busy that the process born with the namespaces has ended before they are pinned."""
+    user, net = machine.pins("a")
+    spec: Any = {"user_pin": user, "net_pin": net, "base": machine.range_of("a"), "size": 65536}
+    pin = sandbox._pin
+
+    def slowly(namespace: str, path: str) -> None:
+        time.sleep(0.3)
+        pin(namespace, path)
+
+    monkeypatch.setattr(sandbox, "_pin", slowly)
+    monkeypatch.setattr(sandbox, "LIVES", (0, 30))
+    in_child(lambda: sandbox.make([spec]))
+    assert sandbox.pinned(user)
+    assert sandbox.pinned(net)
+    assert not processes_in(os.stat(user).st_ino)
+
+
+def processes_in(user_namespace: int) -> list[str]:
+    """By its inode; a zombie has ended."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            state = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[0]
+            if state != "Z" and os.stat(f"/proc/{entry}/ns/user").st_ino == user_namespace:
+                found.append(entry)
+        except OSError:
+            continue
+    return found
