@@ -126,11 +126,16 @@ def load(asked: Asked, services: Iterable[str] = ()) -> Loaded:
 
 def _check_names(asked: Asked, services: tuple[str, ...]) -> None:
     """Whether it was only a service that does not exist: then say which there are."""
+    if services:
+        refuse_unknown(services, names_in_file(asked))
+
+
+def names_in_file(asked: Asked) -> set[str]:
+    """All services that the stack file knows, used and disabled ones too."""
     from orchestra.stack import files
 
-    if services:
-        stack = files.load(request(asked)).stack
-        refuse_unknown(services, {*stack.services, *stack.uses, *stack.disabled})
+    stack = files.load(request(asked)).stack
+    return {*stack.services, *stack.uses, *stack.disabled}
 
 
 def need_services(asked: Asked, wanted: Collection[str], rows: Iterable[dict[str, Any]]) -> None:

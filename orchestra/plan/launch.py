@@ -300,7 +300,7 @@ def _mounts(service: Service, ground: Ground) -> list[oci.Mount]:
 
 def _tmpfs(mount: Mount) -> oci.Mount:
     options = ["nosuid", "nodev", f"mode={0o1777 if mount.mode is None else mount.mode:o}"]
-    options += [f"size={TMPFS_SIZE if mount.size is None else mount.size}", *mount.options]
+    options += [f"size={TMPFS_SIZE if mount.size is None else mount.size}", *mount.options]  # the last one counts
     if "exec" not in mount.options:
         options.append("noexec")
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from orchestra.stack import units
@@ -9,6 +10,8 @@ from orchestra.stack.model import Mount
 from orchestra.stack.problems import Path, spell
 from orchestra.stack.scope import Scope, normal, shown, without_extensions
 
+_SHARE = re.compile(r"[1-9]\d?%|100%")
+"""Of the machine's memory (tmpfs(5))."""
 _PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
 
@@ -145,7 +148,9 @@ def _tmpfs(text: str, path: Path, scope: Scope | None) -> Mount | None:
     further: list[str] = []
     for option in options.split(",") if options else ():
         key, _, value = option.partition("=")
-        if key == "size":
+        if key == "size" and _SHARE.fullmatch(value):
+            further.append(option)
+        elif key == "size":
             size = units.size(value)
             wrong = f"{value!r} is not a size" if size is None else wrong
         elif key == "mode":

@@ -44,9 +44,11 @@ def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSo
         if (profile := target.service.security.seccomp) not in ("default", seccomp.UNCONFINED):
             seccomp.ensure_filter(places.home.cache, profile, capabilities(target.service)["bounding"])
     for name, target in wanted.targets.items():
-        if not (target.service.command or target.service.entrypoint):
+        words = [*target.service.entrypoint, *target.service.command]
+        if not words or not words[0]:
+            what = "has no command" if not words else "has a command whose program is empty"
             raise OrchestraError(
-                f"cannot start {name}: service {target.service.name} has no command", "add `command:`"
+                f"cannot start {name}: service {target.service.name} {what}", "say one in `command:`"
             )
     _may_listen(wanted)
     _outside_there(places, wanted)

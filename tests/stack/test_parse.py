@@ -82,6 +82,7 @@ def field(name: str, value: object) -> tuple[str, object]:
             "mounts",
             (m.Mount("tmpfs", "/b", "", True, size=1 << 20, mode=0o1777),),
         ),
+        ("tmpfs: '/b:size=5%'", "mounts", (m.Mount("tmpfs", "/b", options=("size=5%",)),)),
         ("mem_limit: 50m", "limits", m.Limits(memory=50 << 20)),
         ("cpus: '0.5', pids_limit: 10", "limits", m.Limits(cpus=0.5, pids=10)),
         (

@@ -139,6 +139,7 @@ CASES = {
     "extra_hosts: ['a']": "is not NAME=ADDRESS",
     "extra_hosts: ['a=b']": "is not an address",
     "tmpfs: [/a:size=x]": "is not a size",
+    "tmpfs: [/a:size=101%]": "is not a size",
     "env_file: nowhere.env": "does not exist",
     "networks: {default: {ipv4_address: 1.2.3}}": "is not an IPv4 address",
     "{networks: {default: {ipv4_address: 10.0.0.5}}}": "has no subnet of its own",

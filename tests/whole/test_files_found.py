@@ -157,4 +157,18 @@ def test_commands_on_a_stack_that_does_not_run_say_so(shared: Stage) -> None:
         assert "quiet" in shared.fails(*words, cwd=path.parent), words
     restarted = shared.run("restart", cwd=path.parent)
     assert (restarted.returncode, restarted.stderr) == (0, "warning: stack quiet is not running\n")
+    for word in ("stop", "kill", "restart", "rm"):
+        assert "no such service: nobody\ntry: one of: a" in shared.fails(word, "nobody", cwd=path.parent), word
     assert not os.path.exists(shared.stack("quiet").keeper_socket)
+
+
+def test_a_command_without_a_program_is_refused_before_anything_starts(shared: Stage) -> None:
+    """Empty words are fine as arguments, but not as what is to be run."""
+    path = shared.write(
+        "name: hollow\n" + TEXT.replace("services:", "services:\n  h: {rootfs: host, command: ['']}"),
+        "hollow/stack.yml",
+    )
+    shared.names.add("hollow")
+    said = shared.fails("up", "-d", cwd=path.parent)
+    assert "service h has a command whose program is empty" in said
+    assert shared.ok("ps", "-aq", cwd=path.parent) == ""

@@ -31,7 +31,12 @@ def furnished(shared: Stage) -> Stage:
                     "/anonymous",
                     {"type": "tmpfs", "target": "/quick", "tmpfs": {"size": "1m", "mode": 0o700}},
                 ],
-                tmpfs=["/scratch", "/small:size=64k,mode=1770", "/tools:exec,uid=1000,nr_inodes=20"],
+                tmpfs=[
+                    "/scratch",
+                    "/small:size=64k,mode=1770",
+                    "/tools:exec,uid=1000,nr_inodes=20",
+                    "/tenth:size=10%",
+                ],
                 secrets=["pass", {"source": "pass", "target": "own", "uid": "1000", "gid": "1001", "mode": 0o440}],
                 configs=["settings", {"source": "said", "target": "/etc/said.conf", "uid": "5", "mode": 0o600}],
             ),
@@ -78,6 +83,8 @@ def test_a_tmpfs_is_in_memory_and_as_large_as_asked(furnished: Stage) -> None:
     assert "No space" in furnished.inside("a", "head -c 1m /dev/zero 2>&1 > /small/x || true")
     assert furnished.inside("a", "stat -c %a /small") == "1770"
     assert furnished.inside("a", "stat -c %a /quick; df --output=size /quick | tail -1").split() == ["700", "1024"]
+    tenth = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 10
+    assert tenth * 0.95 < 1024 * int(furnished.inside("a", "df --output=size /tenth | tail -1")) <= tenth * 1.01
 
 
 def test_a_bind_mount_shows_the_hosts_folder(furnished: Stage) -> None:
