@@ -13,6 +13,7 @@ pytestmark = pytest.mark.kernel
 ROUNDS = 50
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(200)
 def test_up_and_down_leave_nothing_behind(ground: Ground) -> None:
     """Fifty times; namespaces are looked for in every process, in its descriptors and among the mounts."""

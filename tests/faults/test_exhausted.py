@@ -191,6 +191,7 @@ def clock_set(by: float) -> Iterator[None]:
         time.clock_settime(time.CLOCK_REALTIME, right + time.monotonic())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("by", [JUMP, -JUMP], ids=["forward", "back"])
 def test_a_clock_that_is_set_changes_nothing(ground: Ground, by: float) -> None:
     """Back-off, grace and health go by the monotonic clock; every line of the log can still be read, in order."""
@@ -223,6 +224,7 @@ def test_a_clock_that_is_set_changes_nothing(ground: Ground, by: float) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.alone
 def test_two_hundred_services_at_once(ground: Ground) -> None:
     """All of them run on one network, each with an address of its own, and all of them go."""
     ground.up({f"s{number}": sh() for number in range(MANY)})
