@@ -75,8 +75,11 @@ class Care:
     async def _sandboxes(self) -> None:
         """A pin that is gone: the next run, and whoever wants to look inside, could not find the namespaces."""
         world = self._world
-        for name, seen in list(world.seen.items()):
-            if not seen.made or seen.busy or await anyio.to_thread.run_sync(self._is_whole, name, seen):
+        for name in list(world.seen):
+            seen = self._at_rest(name)
+            if seen is None or await anyio.to_thread.run_sync(self._is_whole, name, seen):
+                continue
+            if self._at_rest(name) is None:  # its pins were just taken away together with it
                 continue
             world.journal.tell("notice", f"the namespaces of {name} were taken away", seen.service.name, name)
             world.note(name, busy=True)
@@ -87,6 +90,11 @@ class Care:
             if name in world.seen:
                 world.note(name, busy=False)
             world.ring()
+
+    def _at_rest(self, name: str) -> Seen | None:
+        """A container that has been made and has no step under way."""
+        seen = self._world.seen.get(name)
+        return seen if seen is not None and seen.made and not seen.busy else None
 
     async def _rates(self) -> None:
         """Buckets that somebody took off a link."""
@@ -103,8 +111,8 @@ class Care:
 
     def _limited(self, name: str) -> list[Plug]:
         """The plugs of a container that is held to a rate and has no step under way; none of any other."""
-        seen = self._world.seen.get(name)
-        if seen is None or not seen.made or seen.busy:
+        seen = self._at_rest(name)
+        if seen is None:
             return []
         if seen.service.limits.ingress is None and seen.service.limits.egress is None:
             return []

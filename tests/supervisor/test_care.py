@@ -90,6 +90,37 @@ def test_a_network_is_made_whole_unless_it_is_just_taken_away(
     assert bool(world.busy_networks) == leaving
 
 
+class Renewing:
+    """Remembers whose namespaces were to be made again."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def renew(self, name: str) -> None:
+        self.names.append(name)
+
+
+@pytest.mark.parametrize("leaving", ["", "busy", "gone"])
+def test_namespaces_are_made_again_unless_their_container_is_just_taken_away(
+    world: World, monkeypatch: pytest.MonkeyPatch, leaving: str
+) -> None:
+    renewing = Renewing()
+    for name in NAMES:
+        world.seen[name] = Seen(Service("web", HostRoot(), ""), 1, made=True)
+
+    def gone(_: str) -> bool:
+        for name in NAMES:
+            if leaving == "busy":
+                world.note(name, busy=True)
+            elif leaving == "gone":
+                world.seen.pop(name, None)
+        return False
+
+    monkeypatch.setattr(care, "is_pinned", gone)
+    anyio.run(looked_after, world, renewing)
+    assert renewing.names == ([] if leaving else [*NAMES] * 2)
+
+
 def test_a_limit_that_is_lifted_while_others_are_looked_at_stays_lifted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
