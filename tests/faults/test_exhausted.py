@@ -37,6 +37,13 @@ def small_disk(ground: Ground, part: str, size: str) -> Iterator[Path]:
         ground.mounted.clear()
 
 
+def stalled(folder: Path) -> bool:
+    """No file grows any more, although somebody writes."""
+    before = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    time.sleep(0.5)
+    return all(path.stat().st_size == size for path, size in before.items())
+
+
 @contextmanager
 def few_descriptors(pid: int, spare: int) -> Iterator[None]:
     """The process can open only so many more."""
@@ -91,7 +98,7 @@ def test_a_full_disk_that_has_the_logs_alone_costs_lines_only(ground: Ground) ->
         until(lambda: "line" in ground.logs("counts"), "it has written")
         fill(filler)
         lost = until(lambda: len(ground.logs("counts").splitlines()), "some lines are there")
-        time.sleep(0.5)  # in which some hundred lines find no room
+        until(lambda: stalled(filler.parent), "lines find no room")
         os.kill(ground.pid("t-idle-1"), signal.SIGKILL)
         until(lambda: ground.row("t-idle-1")["restarts"] == 1, "the policy goes on")
         ground.up({"counts": sh(COUNTING), "idle": sh(restart="always"), "more": sh()})
