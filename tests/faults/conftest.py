@@ -13,6 +13,7 @@ from .ground import ANSWERING, IDLE, Ground, fetch, free_port, py, sh, until
 def ground() -> Iterator[Ground]:
     made = Ground()
     yield made
+    print(made.own_log())  # shown of tests that failed
     made.close()
 
 
