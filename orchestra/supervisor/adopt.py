@@ -8,7 +8,7 @@ import anyio.to_thread
 
 from ..network.inside import is_pinned
 from ..network.routers import alive
-from ..plan.facts import Run
+from ..plan.facts import Run, Seen
 from ..runtime import cgroups, sandbox
 from ..stack.model import Service
 from ..values import replace
@@ -44,6 +44,12 @@ def _look_around(world: World) -> None:
         # An external one is joined anew: who else was there meanwhile may have had to make it anew.
         if router is None or router.external or not is_pinned(router.pin) or not alive(router):
             del world.networks[key]
+    for key, network in world.wanted.networks.items():
+        router = world.page.routers.get(key)
+        if key in world.networks or router is None or router.external:
+            continue
+        if is_pinned(router.pin) and alive(router):
+            world.networks[key] = network  # made by a supervisor that could not write it down any more
     names = {volume.name for volume in world.wanted.volumes.values()} | world.wanted.discard_volumes
     world.look_for_volumes(names)
     for name, seen in world.seen.items():
@@ -57,6 +63,7 @@ async def ask_keeper(world: World, link: Link) -> list[Child]:
     children: list[Child] = reply["children"]
     known = {child["name"] for child in children}
     for child in children:
+        _know(world, child)
         _take(world, child)
     for name, seen in list(world.seen.items()):
         if seen.run is not None and seen.run.alive and name not in known:
@@ -64,6 +71,16 @@ async def ask_keeper(world: World, link: Link) -> list[Child]:
             await anyio.to_thread.run_sync(cgroups.driver().kill, world.places.cgroup(name))
             world.ended(name, replace(seen.run, ended=seen.run.started, code=None))
     return children
+
+
+def _know(world: World, child: Child) -> None:
+    """One that runs as it is wanted, and that its supervisor could not write down any more."""
+    target = world.wanted.targets.get(child["name"])
+    if target is None or child["name"] in world.seen or not child["pid"] or child["ended"] is not None:
+        return
+    if child["note"]["config"] == target.service.config_hash:
+        made = Seen(target.service, target.replica, made=True, made_at=child["started"], oneoff=target.oneoff)
+        world.seen[child["name"]] = made
 
 
 def _take(world: World, child: Child) -> None:

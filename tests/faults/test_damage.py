@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from orchestra.runtime import cgroups
+from orchestra.supervisor.book import load_page, save_page
+from orchestra.values import replace
 
 from .ground import (
     ANSWERING,
@@ -117,6 +119,24 @@ def test_a_spoiled_state_file_loses_nothing(served: tuple[Ground, int], spoiled:
     ground.down()
     ground.nothing_left()
     assert all(ends(pid) for pid in before.values())
+
+
+@pytest.mark.parametrize("lost", [("seen",), ("seen", "networks")], ids="+".join)
+def test_what_was_not_written_down_yet_is_taken_on(served: tuple[Ground, int], lost: tuple[str, ...]) -> None:
+    """The page on disk is of the moment in which it was decided what to start: nothing is started a second time."""
+    ground, port = served
+    before = {name: ground.pid(name) for name in ("t-web-1", "t-idle-1")}
+    spaces = ground.namespaces()
+    ground.kill_both()
+    save_page(ground.places, replace(load_page(ground.places), **{part: {} for part in lost}), durable=True)
+    assert "t-web-1" in ground.ok("ps")
+    assert fetch(port) == "hello"
+    ground.ok("up", "-d")
+    assert {name: ground.pid(name) for name in before} == before
+    assert {row["state"] for row in ground.rows().values()} == {"running"}
+    assert fetch(port) == "hello"
+    assert ground.namespaces() == spaces
+    assert "is in no book" not in ground.ok("events", "--since", "5m", "--until", "0s")
 
 
 @pytest.mark.parametrize("command", [("up", "-d"), ("down", "-t", "1")])
