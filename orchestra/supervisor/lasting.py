@@ -11,6 +11,8 @@ import anyio
 from ..errors import OrchestraError
 
 PAUSE = 1.0
+Refusal = OSError | OrchestraError | ImportError
+"""ImportError: so Python tells that dlopen(3) found no descriptor or no memory."""
 
 
 async def lasting(work: Callable[[], Awaitable[None]]) -> None:
@@ -23,7 +25,7 @@ async def lasting(work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
             return
-        except* (OSError, OrchestraError) as troubles:
+        except* (OSError, OrchestraError, ImportError) as troubles:
             for trouble in _leaves(troubles):
                 if (text := _said(trouble)) not in told:
                     told.add(text)
@@ -31,12 +33,14 @@ async def lasting(work: Callable[[], Awaitable[None]]) -> None:
         await anyio.sleep(PAUSE)
 
 
-def _said(trouble: OSError | OrchestraError) -> str:
-    return trouble.what if isinstance(trouble, OrchestraError) else f"{trouble.strerror}: {trouble.filename}"
+def _said(trouble: Refusal) -> str:
+    if isinstance(trouble, OSError):
+        return f"{trouble.strerror}: {trouble.filename}"
+    return trouble.what if isinstance(trouble, OrchestraError) else str(trouble)
 
 
-def _leaves(group: BaseExceptionGroup[OSError | OrchestraError]) -> list[OSError | OrchestraError]:
-    found: list[OSError | OrchestraError] = []
+def _leaves(group: BaseExceptionGroup[Refusal]) -> list[Refusal]:
+    found: list[Refusal] = []
     for one in group.exceptions:
         found += _leaves(one) if isinstance(one, BaseExceptionGroup) else [one]
     return found

@@ -39,6 +39,24 @@ def test_what_is_gone_or_refused_is_said_once_and_looked_for_again(
     ]
 
 
+def test_a_library_that_cannot_be_opened_now_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where descriptors are lacking, dlopen(3) fails, which Python tells as an ImportError."""
+    monkeypatch.setattr(lasting, "PAUSE", 0.0)
+    begun = []
+
+    async def importing() -> None:
+        begun.append(True)
+        if len(begun) < 3:
+            raise ImportError("_sqlite3.so: cannot open shared object file: Too many open files")
+
+    anyio.run(lasting.lasting, importing)
+    assert len(begun) == 3
+    said = "supervisor: _sqlite3.so: cannot open shared object file: Too many open files\n"
+    assert capfd.readouterr().err == said
+
+
 def test_a_fault_of_ours_is_no_matter_of_trying_again() -> None:
     async def wrong() -> None:
         raise KeyError("one")
