@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 from reboot import reboot
-from whole.stage import COMMAND, ROOT, cgroup_roots, unified, until
+from whole.stage import COMMAND, ROOT, cgroup_roots, members, unified, until
 
 from orchestra.client import Connection
 from orchestra.errors import OrchestraError
@@ -221,11 +221,7 @@ class Ground:
 
     def pids(self, container: str) -> list[int]:
         """All processes of a container, by its cgroup."""
-        try:
-            with open(f"{unified()}/{self.places.cgroup(container)}/cgroup.procs") as file:
-                return sorted(int(line) for line in file)
-        except FileNotFoundError:
-            return []
+        return members(f"{unified()}/{self.places.cgroup(container)}")
 
     def pid(self, container: str) -> int:
         """Process 1 of a container."""

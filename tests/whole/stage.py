@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -57,6 +58,17 @@ def free_port(ports: Iterable[int]) -> int:
             continue
         return port
     raise AssertionError("all of these ports are taken")
+
+
+def members(cgroup: str) -> list[int]:
+    """The processes of a cgroup; none of one that is not there, or that is just being removed."""
+    try:
+        with open(f"{cgroup}/cgroup.procs") as procs:
+            return sorted(int(line) for line in procs)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
+        return []
 
 
 def until(true: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
@@ -176,10 +188,7 @@ class Stage:
         return self.pids(name)[0]
 
     def pids(self, name: str) -> list[int]:
-        stack = name.split("-")[0]
-        path = f"{unified()}/{self.stack(stack).cgroup(name)}/cgroup.procs"
-        with open(path) as procs:
-            return sorted(int(line) for line in procs)
+        return members(f"{unified()}/{self.stack(name.split('-')[0]).cgroup(name)}")
 
     def logs(self, *words: str) -> str:
         return self.ok("logs", "--no-color", *words)
