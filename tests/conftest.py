@@ -50,10 +50,10 @@ def have_own_network() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def turns(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path, Path]:
+def turns(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two files for locks: who holds the first may ask for the second."""
     base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     return shared / "asking", shared / "running"
 
 

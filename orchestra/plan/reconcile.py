@@ -99,12 +99,13 @@ class _Look:
     def _network_used(self, key: str, network: Network) -> bool:
         """Who is just being removed uses it no longer: both wait for the kernel, and can do so at the same time.
 
-        An external one stays for others, who must not get an address that is still in use.
+        Who is just being made uses it, wanted or not. An external one stays for others, who must not get an address
+        that is still in use.
         """
         return any(
             key == join.network
             for name, seen in self.facts.containers.items()
-            if seen.made or (seen.busy and (network.external or name in self.wanted.targets))
+            if seen.made or (seen.busy and (network.external or name in self.wanted.targets or not seen.leaving))
             for join in seen.service.networks
         )
 

@@ -81,7 +81,7 @@ def _http(text: str) -> HttpProbe | None:
 def _tcp(text: str) -> TcpProbe | None:
     host, _, port = text.rpartition(":")
     number = _port(port)
-    return None if number is None else TcpProbe(_bare(host), number)
+    return None if number is None or any(c <= " " for c in host) else TcpProbe(_bare(host), number)
 
 
 def _bare(host: str) -> str:

@@ -76,7 +76,8 @@ def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSo
     leaving = set(page.seen) - set(wanted.targets)
     return Admitted(
         routers,
-        {key: {**_only(page.addresses.get(key, {}), leaving), **given} for key, given in addresses.items()},
+        # Who leaves a network, or is replaced by one that is not in it, has its address until it has gone.
+        {key: {**_only(page.addresses.get(key, {}), set(page.seen)), **given} for key, given in addresses.items()},
         {**_only(page.ports, leaving), **ports},
         {**page.bases, **bases},
     )

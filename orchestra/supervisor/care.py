@@ -87,9 +87,12 @@ class Care:
                 await self._performer.renew(name)
             except (OrchestraError, OSError) as error:
                 world.journal.tell("trouble", f"{name}: {error}", seen.service.name, name)
-            if name in world.seen:
-                world.note(name, busy=False)
-            world.ring()
+            self._release(name)
+
+    def _release(self, name: str) -> None:
+        if name in self._world.seen:
+            self._world.note(name, busy=False)
+        self._world.ring()
 
     def _at_rest(self, name: str) -> Seen | None:
         """A container that has been made and has no step under way."""
@@ -125,9 +128,7 @@ class Care:
             await anyio.to_thread.run_sync(ensure_shapes, plugs)
             world.journal.tell("notice", f"the bandwidth of {name} was not limited and is again", "", name)
         finally:
-            if name in world.seen:
-                world.note(name, busy=False)
-            world.ring()
+            self._release(name)
 
     async def _cgroups(self) -> None:
         """Somebody removed them, or moved processes out of them."""
@@ -141,13 +142,16 @@ class Care:
             seen = world.seen.get(name)
             if seen is None or seen.busy or world.pids.get(name) != alive[name][0]:
                 continue
+            world.note(name, busy=True)  # nobody takes it away or starts it again meanwhile
             try:
                 await anyio.to_thread.run_sync(limiting.bring_back, world, name, *alive[name])
+                world.note(name, paused=cgroups.driver().frozen(world.places.cgroup(name)))
+                text = f"{name} was moved out of its cgroups and is in them again, limits and all"
+                world.tell_of(name, "notice", text)
             except (OrchestraError, OSError) as error:
                 world.tell_of(name, "trouble", f"{name} is not in its cgroups, where its limits are: {error}")
-                continue
-            world.note(name, paused=cgroups.driver().frozen(world.places.cgroup(name)))
-            world.tell_of(name, "notice", f"{name} was moved out of its cgroups and is in them again, limits and all")
+            finally:
+                self._release(name)
 
     async def _memory(self) -> None:
         """Processes that were killed for want of memory while their container goes on."""

@@ -35,8 +35,11 @@ class Doors:
             kind, _, rest = thing.partition(" ")
             if kind == PORT:
                 self._held.adopt(_key(rest), sockets)
-            else:
+            elif len(sockets) == 2:
                 self._world.resolvers[rest] = sockets
+            else:  # of a supervisor that was killed between storing the one and the other
+                for one in sockets:
+                    one.close()
 
     async def follow(self) -> None:
         while True:
@@ -64,10 +67,10 @@ class Doors:
         with scope:
             try:
                 sockets = self._world.resolvers.pop(key, None) or await self._open(key)
+                await self._shelf.keep(f"{DNS} {key}", sockets)
             except (OSError, OrchestraError) as error:
                 self._world.journal.tell("notice", f"no name service in network {key}: {error}")
                 return
-            await self._shelf.keep(f"{DNS} {key}", sockets)
             udp, tcp = sockets
             with udp, tcp:
                 await Resolver(self._world, key, udp, tcp).serve()

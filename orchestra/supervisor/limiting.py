@@ -50,7 +50,9 @@ def disks_of(service: Service) -> dict[str, tuple[int, int]]:
 
 async def adjust(world: World, name: str, cause: str) -> None:
     """Give a container the limits that are wanted of it, as it stands. Raises OrchestraError, with all as it was."""
-    seen, target = world.seen[name], world.wanted.targets[name]
+    seen, target = world.seen[name], world.wanted.targets.get(name)
+    if target is None:
+        return  # not wanted any more since this was decided
     new = replace(seen.service, limits=target.service.limits)
     try:
         await anyio.to_thread.run_sync(_give, world, name, new, seen.alive)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -136,7 +137,7 @@ class Loop:
                 await act(names)
             except KeeperGone:
                 await self._world.keeper.wait()
-            except (OrchestraError, OSError):
+            except Exception:  # noqa: BLE001  told of whom it concerns, see _guard
                 for name in names:
                     await self._guard([name], partial(act, [name]))
                 return
@@ -150,8 +151,8 @@ class Loop:
             await work()
         except KeeperGone:
             await self._world.keeper.wait()  # its successor is asked what is so
-        except (OrchestraError, OSError) as error:
-            what = error.what if isinstance(error, OrchestraError) else str(error)
+        except Exception as error:  # noqa: BLE001  a fault of ours in one step must not take the others along
+            what = _said(error)
             for name in names:
                 if seen := self._world.seen.get(name):
                     self._world.note(name, trouble=what, trouble_at=time.monotonic(), troubles=seen.troubles + 1)
@@ -172,14 +173,23 @@ class Loop:
             else:
                 await self._performer.ground(step)
             self._world.troubles.pop(thing, None)
-        except (OrchestraError, OSError) as error:
-            what = error.what if isinstance(error, OrchestraError) else str(error)
+        except Exception as error:  # noqa: BLE001  as above
+            what = _said(error)
             before = self._world.troubles.get(thing)
             times = before.times + 1 if before else 1
             self._world.troubles[thing] = Trouble(time.monotonic(), times, what)
             self._world.journal.tell("trouble", f"cannot {step.describe()}: {what}")
         self._world.busy_networks.discard(thing)
         self._world.ring()
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OrchestraError):
+        return error.what
+    if isinstance(error, OSError):
+        return str(error)
+    traceback.print_exception(error)
+    return f"a fault in orchestra ({error!r})"
 
 
 def _thing(step: Groundwork) -> str:

@@ -177,11 +177,16 @@ class Supervisor:
             tasks.start_soon(self._welcome_keeper)
 
     async def _welcome_keeper(self) -> None:
-        try:
-            await self.shelf.keep_all()
-            await adopt.ask_keeper(self.world, self.link)
-        except KeeperGone:
-            return
+        while True:
+            try:
+                await self.shelf.keep_all()
+                await adopt.ask_keeper(self.world, self.link)
+                break
+            except KeeperGone:
+                return
+            except (OSError, OrchestraError) as error:  # want of room or descriptors
+                sys.stderr.write(f"supervisor: the keeper cannot be told everything: {error}\n")
+                await anyio.sleep(1)
         self.world.keeper.set()
         self.world.ring()
 

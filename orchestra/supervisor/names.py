@@ -98,8 +98,9 @@ class Resolver:
                     return dns.pointer(query, name, limit)
             elif (found := lookup(table, query.name)) is not None:
                 return dns.addresses(query, random.sample(found, len(found)), limit)
-        own = self._world.page.routers[self._key].subnet.rpartition(".")[0]
-        return dns.failure(query, dns.NXDOMAIN) if address and address.startswith(f"{own}.") else None
+        router = self._world.page.routers.get(self._key)  # none of a network that has just gone
+        own = router is not None and address and address.startswith(router.subnet.rpartition(".")[0] + ".")
+        return dns.failure(query, dns.NXDOMAIN) if own else None
 
     def _tables(self, asker: str) -> Iterator[Mapping[str, Sequence[str]]]:
         """What the asker may know, one after the other: this network, the others that it is in, its neighbours from

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import anyio
 import anyio.to_thread
@@ -145,8 +145,10 @@ class Performer:
                     raise
                 await anyio.to_thread.run_sync(routers.remove_router, router)
                 await self._booking.choose_anew(key)
-                again = world.page.routers[key].subnet
-                world.journal.tell("notice", f"{taken.what}: it gets {again}")
+                again = world.page.routers.get(key)
+                if again is None:
+                    raise OrchestraError(f"network {key} is not wanted any more") from None
+                world.journal.tell("notice", f"{taken.what}: it gets {again.subnet}")
         raise OrchestraError(
             f"network {key}: every subnet that was chosen was taken at once", "run the command again"
         )
@@ -193,6 +195,7 @@ class Performer:
             if name not in world.seen:
                 target = world.wanted.targets[name]
                 world.seen[name] = Seen(target.service, target.replica, oneoff=target.oneoff, busy=True)
+            world.note(name, leaving=False)  # from now on its networks are in use
         await anyio.to_thread.run_sync(self._prepare, services)
         await self._link.request({"do": "sandbox", "sandboxes": [self._sandbox(*item) for item in services.items()]})
         await anyio.to_thread.run_sync(self._plug, services)
@@ -209,7 +212,22 @@ class Performer:
             )
             world.note(name, restarts=0, streak=0, failures=0, health="", health_text="", asked_to_stop=None)
             world.tell_of(name, "create", f"{name} is made", took=f"{time.monotonic() - begun:.4f}")
+        self._let_go_of_addresses(services)
         await self.publish({join.network for service in services.values() for join in service.networks})
+
+    def _let_go_of_addresses(self, made: Mapping[str, Service]) -> None:
+        """In networks that these containers were in before they were made anew, and are not to be in again."""
+        targets = self._world.wanted.targets
+        joined = {name: {join.network for join in service.networks} for name, service in made.items()}
+        for name in made:
+            if name in targets:
+                joined[name] |= {join.network for join in targets[name].service.networks}
+        addresses = {
+            key: {name: address for name, address in given.items() if name not in joined or key in joined[name]}
+            for key, given in self._world.page.addresses.items()
+        }
+        if addresses != self._world.page.addresses:
+            self._world.change(addresses=addresses)
 
     def _sandbox(self, name: str, service: Service) -> SandboxSpec:
         return {
@@ -245,7 +263,9 @@ class Performer:
         """Make the publications of these networks what the book says."""
         async with self._wiring:
             for key in sorted(keys & set(self._world.networks) if only_up else keys):
-                router = self._world.page.routers[key]
+                router = self._world.page.routers.get(key)
+                if router is None:
+                    continue  # gone while those before it were published
                 if router.external:
                     await anyio.to_thread.run_sync(externals.publish, self._world, key)
                     continue

@@ -65,7 +65,7 @@ class Probing:
             connection.close()
         head, _, body = answer.partition(b"\r\n\r\n")
         words = head.partition(b"\r\n")[0].split(None, 2)
-        if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit() or len(words[1]) != 3:
             return False, "the answer is not HTTP"
         status = int(words[1])
         said = body[:200].decode(errors="replace").strip()

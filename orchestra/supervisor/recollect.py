@@ -60,7 +60,7 @@ class Recollect:
         def offer(event: Event) -> None:
             try:
                 fresh_in.send_nowait(event)
-            except anyio.WouldBlock:
+            except (anyio.WouldBlock, anyio.ClosedResourceError, anyio.BrokenResourceError):
                 fresh_in.close()  # it does not read: let it go rather than lose events in the middle
 
         stop = self._world.journal.listen(offer)

@@ -177,7 +177,7 @@ class Requests:
         if not message.get("force"):
             await self._lending.refuse_if_used(message.get("services"), "stop")
         self._tell_asked("stop", message)
-        self._want(apply.changed(self._world.wanted, names, stopped=True, grace=message.get("timeout")))
+        await self._want(lambda: apply.changed(self._world.wanted, names, stopped=True, grace=message.get("timeout")))
         await self._until(message, caller, names, "stopped")
         return {}
 
@@ -185,7 +185,7 @@ class Requests:
         names = self._names(message)
         self._tell_asked("start", message)
         self._borrowing.ask_again()
-        self._want(apply.started(self._world.wanted, self._world.seen, names))
+        await self._want(lambda: apply.started(self._world.wanted, self._world.seen, names))
         await self._until(message, caller, names, message.get("until", "running"))
         return {}
 
@@ -193,7 +193,7 @@ class Requests:
         names = self._names(message)
         self._tell_asked("restart", message)
         grace, no_deps = message.get("timeout"), bool(message.get("no_deps"))
-        self._want(apply.restarted(self._world.wanted, self._world.seen, names, grace, no_deps))
+        await self._want(lambda: apply.restarted(self._world.wanted, self._world.seen, names, grace, no_deps))
         await self._until(message, caller, names, message.get("until", "running"))
         return {}
 
@@ -214,8 +214,9 @@ class Requests:
             raise OrchestraError(f"{name} does not run")
         if number in (9, number_of(seen.service.stop_signal)):
             # As with docker: who is killed by hand is not brought back by its restart policy.
-            self._want(apply.changed(self._world.wanted, [name], stopped=True))
-            self._world.note(name, asked_to_stop=time.monotonic())
+            await self._want(lambda: apply.changed(self._world.wanted, [name], stopped=True))
+            if name in self._world.seen:
+                self._world.note(name, asked_to_stop=time.monotonic())
         await self._link.request({"do": "signal", "name": name, "signal": number, "everyone": False})
         self._world.journal.tell("kill", f"{name} was sent {signal_name(number)} by hand", seen.service.name, name)
 
@@ -253,10 +254,10 @@ class Requests:
             await self._lending.refuse_if_used(message.get("services"), "remove")
         self._tell_asked("rm", message)
         if message.get("stop"):
-            self._want(apply.changed(self._world.wanted, names, stopped=True))
+            await self._want(lambda: apply.changed(self._world.wanted, names, stopped=True))
             await self._until(message, caller, names, "stopped")
         idle = [name for name in names if not (name in self._world.seen and self._world.seen[name].alive)]
-        self._want(apply.without(self._world.wanted, idle, None))
+        await self._want(lambda: apply.without(self._world.wanted, idle, None))
         await self._until(message, caller, idle, "gone")
         return {"removed": idle}
 
@@ -290,9 +291,11 @@ class Requests:
         self.touched = True
         return apply.names_of(self._world.wanted, self._world.seen, message.get("services"), message["do"])
 
-    def _want(self, wanted: Wanted) -> None:
-        self._world.change(wanted=wanted)
-        self._world.ring()
+    async def _want(self, wanted: Callable[[], Wanted]) -> None:
+        """In turn: a change that is being written down would take this one back."""
+        async with self._booking.turn:
+            self._world.change(wanted=wanted())
+            self._world.ring()
 
     async def _until(
         self,

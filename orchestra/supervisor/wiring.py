@@ -28,7 +28,8 @@ def _provider(world: World, name: str, service: Service) -> str:
     provider = service.network_mode.removeprefix("service:")
     if provider == service.network_mode:
         return name
-    found = next((other for other, seen in world.seen.items() if seen.service.name == provider and seen.made), None)
+    known = list(world.seen.items())  # a copy: the tasks go on changing theirs meanwhile
+    found = next((other for other, seen in known if seen.service.name == provider and seen.made), None)
     if found is None:
         raise OrchestraError(
             f"{name} uses the network of {provider}, which is not there", f"orchestra up -d {provider} makes it"

@@ -140,7 +140,7 @@ def test_a_network_goes_with_its_last_container():
 
 def test_a_network_goes_while_its_last_container_is_removed():
     """Not while somebody is being made in it; an external one, which others use, only after its container."""
-    removed = facts(ended(DB, at=1, made=False, busy=True))
+    removed = facts(ended(DB, at=1, made=False, busy=True, leaving=True))
     gone, under_way = "remove network shop_default: no service uses it any more", "hold db-1: a step is under way"
     assert told(Wanted(), removed) == f"{gone}\n{under_way}"
     changed = {"default": replace(NETWORK, internal=True)}
@@ -267,3 +267,10 @@ def test_the_last_word_about_processors_counts():
     assert new == Limits(cpus=2.0)
     with pytest.raises(OrchestraError, match=r"cannot update db: .* it needs mem_limit"):
         updated(wanted(DB), ["db-1"], {"memory_swap": 1 << 30}, None)
+
+
+@pytest.mark.parametrize("leaving", [True, False])
+def test_a_network_in_which_somebody_is_just_being_made_is_not_removed(leaving):
+    """Although nobody wants either any more. Who is being removed needs it no longer."""
+    sees = facts(Seen(API, 1, busy=True, leaving=leaving))
+    assert ("remove network shop_default" in told(Wanted(), sees)) == leaving

@@ -86,6 +86,8 @@ CASES = {
     "healthcheck: {interval: 5s}": "nothing to check with",
     "healthcheck: {http: 'https://x', tcp: 5}": "is not an address to ask",
     "healthcheck: {test: x, tcp: 5}": "exclude each other",
+    "healthcheck: {tcp: 'a b:5'}": "is not an address to ask",
+    'healthcheck: {tcp: "a\\0:5"}': "is not an address to ask",
     "mem_limit: 1Gi": "is not a size",
     "cpus: -1": "is not a positive number",
     "stop_signal: SIGFOO": "is no signal",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import Any
 
 import pytest
 
-from .stage import Stage, idle, sh
+from orchestra.supervisor.book import load_page
+
+from .stage import COMMAND, PATIENCE, Stage, idle, sh, until
 
 pytestmark = pytest.mark.kernel
 
@@ -220,3 +223,20 @@ def test_up_from_the_pipe(orchestra: Stage) -> None:
     text = "name: t\nservices:\n  a: {rootfs: host, command: [sleep, '1000'], init: true}\n"
     orchestra.ok("up", "-d", "-f", "-", stdin=text)
     assert orchestra.ok("-p", "t", "ps", "-q").strip() == "t-a-1"
+
+
+def test_who_leaves_a_network_has_its_address_there_until_it_has_gone(orchestra: Stage) -> None:
+    """What looks after its links meanwhile finds it; afterwards its name and its address are free there."""
+    slow = sh("trap '' TERM; while :; do sleep 0.1; done", stop_grace_period="3s")
+    two = {"front": {}, "back": {}}
+    orchestra.up({"a": {**slow, "networks": ["front", "back"]}, "b": idle(networks=["front"])}, networks=two)
+    assert orchestra.inside("b", "getent hosts a") != ""
+    left = {"a": {**slow, "networks": ["back"]}, "b": idle(networks=["front"])}
+    orchestra.write({"services": left, "networks": two})
+    with subprocess.Popen([*COMMAND, "up", "-d"], cwd=orchestra.work, env=orchestra.environ) as change:
+        until(lambda: orchestra.row("t-a-1")["State"] == "stopping", "the old one stops")
+        assert "t-a-1" in load_page(orchestra.stack()).addresses["front"]
+        assert change.wait(timeout=PATIENCE) == 0
+    until(lambda: "t-a-1" not in load_page(orchestra.stack()).addresses["front"], "it is let go of")
+    assert orchestra.inside("b", "getent hosts a || echo nobody") == "nobody"
+    assert "Traceback" not in orchestra.said()
