@@ -119,8 +119,12 @@ def _upper(extras: Extras, outside: Outside, opened: list[int], attach: bool) ->
 def _owned(path: str, outside: Outside, opened: list[int]) -> int:
     if not os.path.isdir(path):
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        os.mkdir(path, 0o755)
-        os.chown(path, outside.base, outside.base)
+        # Under its name it is there with its owner or not at all: a starter may be killed at any time.
+        unowned = path + ".new"
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(unowned, 0o755)
+        os.chown(unowned, outside.base, outside.base)
+        os.rename(unowned, path)
     fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     opened.append(fd)
     owner = os.fstat(fd).st_uid

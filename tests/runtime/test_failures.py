@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import pytest
 
-from orchestra.runtime import StartError, cgroups, start
+from orchestra.runtime import StartError, cgroups, layers, start
+from orchestra.runtime.mounts import Outside
 
-from .conftest import Machine, capabilities, children, reap, until
+from .conftest import Machine, capabilities, children, in_child, reap, until
 
 pytestmark = pytest.mark.kernel
 
@@ -97,6 +99,26 @@ def test_the_writable_layer_of_other_ids_is_not_used(machine: Machine) -> None:
     upper = f"{machine.folder}/roots/a/upper"
     with pytest.raises(StartError, match="other ids"):
         machine.run("true", name="b", upper=upper)
+
+
+def test_a_writable_layer_whose_making_was_cut_short_is_made(machine: Machine) -> None:
+    """The starter was killed between a folder and its owner: the next start is none the wiser."""
+    upper = f"{machine.folder}/roots/a/upper"
+    chown = os.chown
+
+    def killed(path: str, *owner: int, **options: Any) -> None:
+        if path.startswith(upper):
+            os.kill(os.getpid(), signal.SIGKILL)
+        chown(path, *owner, **options)
+
+    def cut_short() -> None:
+        os.chown = killed
+        layers._owned(upper, Outside(-1, machine.range_of("a"), 65536), [])
+
+    with pytest.raises(EOFError):
+        in_child(cut_short)
+    assert machine.shell("touch /new && stat -c %u /", name="a").out == "0\n"
+    assert sorted(os.listdir(f"{machine.folder}/roots/a")) == ["upper", "work"]
 
 
 def test_the_keeper_s_umask_does_not_matter(machine: Machine) -> None:
