@@ -36,6 +36,11 @@ def release(places: Places) -> None:
     for path in (places.boot, f"{places.run}/supervisor.json", f"{places.run}/{LOCK}"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+    for entry in os.scandir(places.run):
+        # Of somebody who was killed before it was whole and got its name.
+        if entry.name.endswith(".new") or entry.name.startswith("."):
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
     with contextlib.suppress(OSError):  # a command has its turn, and clears away itself
         _unlink_turn(places.lock)
     with contextlib.suppress(OSError):  # something of somebody else's is still there

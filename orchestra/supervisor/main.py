@@ -248,7 +248,9 @@ def _remove_traces(places: Places) -> None:
         remove_tree(folder, whatever_happens=True)
     with contextlib.suppress(OSError):  # never made, or a pin of somebody else's is in there
         os.rmdir(places.pins)
-    for file in (places.wanted, f"{places.wanted}.1", places.api_socket):
+    # The page, the one before, and those that were never whole; but not what was set aside as spoiled.
+    pages = [entry.path for entry in os.scandir(places.data) if entry.path.startswith(places.wanted)]
+    for file in (*(page for page in pages if not page.endswith(".bad")), places.api_socket):
         try:
             os.unlink(file)
         except OSError as error:

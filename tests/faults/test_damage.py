@@ -303,6 +303,21 @@ def test_everything_in_a_cgroup_is_killed_and_it_is_removed(ground: Ground, rest
     assert ground.pids("t-web-1")
 
 
+@pytest.mark.parametrize("alive", [True, False])
+def test_half_written_files_of_who_was_killed_do_not_stay(served: tuple[Ground, int], alive: bool) -> None:
+    """They have names of their own until they are whole; whoever ends last takes them away, also in `data`."""
+    ground, _ = served
+    ground.kill_both()
+    places = ground.places
+    for path in (f"{places.run}/supervisor.json.new", f"{places.run}/.api.sock.99", f"{places.wanted}.99.new"):
+        Path(path).write_text("{")
+    if alive:
+        ground.ok("ps")
+    ground.down()
+    ground.nothing_left()
+    assert not list(Path(places.data).glob("wanted.json*"))
+
+
 def test_the_run_directory_is_gone(served: tuple[Ground, int]) -> None:
     """Somebody cleaned /run with everything dead: what is left in the kernel goes with the next `up` and `down`."""
     ground, port = served
