@@ -9,6 +9,7 @@ import anyio.to_thread
 from ..network.inside import is_pinned
 from ..network.routers import alive
 from ..plan.facts import Run, Seen
+from ..plan.wiring import Router
 from ..runtime import cgroups, sandbox
 from ..stack.model import Service
 from ..values import replace
@@ -39,22 +40,22 @@ async def look_around(world: World) -> None:
 
 
 def _look_around(world: World) -> None:
-    for key in list(world.networks):
-        router = world.page.routers.get(key)
-        # An external one is joined anew: who else was there meanwhile may have had to make it anew.
-        if router is None or router.external or not is_pinned(router.pin) or not alive(router):
-            del world.networks[key]
+    standing = {key for key, router in world.page.routers.items() if _stands(router)}
+    for key in world.networks.keys() - standing:
+        del world.networks[key]
     for key, network in world.wanted.networks.items():
-        router = world.page.routers.get(key)
-        if key in world.networks or router is None or router.external:
-            continue
-        if is_pinned(router.pin) and alive(router):
+        if key in standing and key not in world.networks:
             world.networks[key] = network  # made by a supervisor that could not write it down any more
     names = {volume.name for volume in world.wanted.volumes.values()} | world.wanted.discard_volumes
     world.look_for_volumes(names)
     for name, seen in world.seen.items():
         if seen.busy or (seen.made and not is_pinned(world.places.user_pin(name))):
             world.note(name, busy=False, made=seen.made and is_pinned(world.places.user_pin(name)))
+
+
+def _stands(router: Router) -> bool:
+    """An external one is joined anew: who else was there meanwhile may have had to make it anew."""
+    return not router.external and is_pinned(router.pin) and alive(router)
 
 
 async def ask_keeper(world: World, link: Link) -> list[Child]:
