@@ -318,6 +318,15 @@ def test_half_written_files_of_who_was_killed_do_not_stay(served: tuple[Ground, 
     assert not list(Path(places.data).glob("wanted.json*"))
 
 
+def test_down_works_although_the_data_directory_is_gone(served: tuple[Ground, int]) -> None:
+    """Nothing of the stack stays, and nobody ends with a traceback."""
+    ground, _ = served
+    shutil.rmtree(ground.places.data)
+    ground.down()
+    ground.nothing_left()
+    assert "Traceback" not in ground.own_log()
+
+
 def test_the_run_directory_is_gone(served: tuple[Ground, int]) -> None:
     """Somebody cleaned /run with everything dead: what is left in the kernel goes with the next `up` and `down`."""
     ground, port = served
