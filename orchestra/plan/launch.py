@@ -40,6 +40,7 @@ class Ground:
     seccomp: str  # path of ready filter bytes, "" for none
     id_base: int
     volumes: Mapping[str, str]  # key of a volume -> folder; anonymous ones by their target
+    hostname: str
     disks: Disks = field(default_factory=dict)
 
 
@@ -50,11 +51,11 @@ def launch_spec(
     given: Mapping[str, FileSource],
 ) -> oci.Spec:
     """`given`: "secret/NAME" and "config/NAME" -> where its bytes come from."""
-    process = process_of(service, ground.path)
+    process = process_of(service, ground.path, ground.hostname)
     process["env"] = [_of_instance(entry, container) for entry in process["env"]]
     return {
         "ociVersion": "1.2.0",
-        "hostname": hostname_of(service),
+        "hostname": ground.hostname,
         "process": process,
         "root": {"path": "rootfs", "readonly": service.read_only},
         "mounts": [
@@ -108,21 +109,13 @@ def files_spec(container: str, service: Service, ground: Ground, given: Mapping[
     }
 
 
-LONGEST_HOSTNAME = 64
-"""Of the kernel: sethostname(2)."""
-
-
-def hostname_of(service: Service) -> str:
-    return service.hostname or service.name[:LONGEST_HOSTNAME]
-
-
-def process_of(service: Service, path: str) -> oci.Process:
+def process_of(service: Service, path: str, hostname: str) -> oci.Process:
     """The service's own process."""
     return {
         "terminal": service.tty,
         "user": _user(service.user, service.group_add),
         "args": [*service.entrypoint, *service.command],
-        "env": _environment(service, path),
+        "env": _environment(service, path, hostname),
         "cwd": service.working_dir or "/",
         "capabilities": capabilities(service),
         "rlimits": _rlimits(service),
@@ -134,6 +127,7 @@ def process_of(service: Service, path: str) -> oci.Process:
 def exec_process(
     service: Service,
     path: str,
+    hostname: str,
     args: Sequence[str],
     env: Sequence[str] = (),
     cwd: str | None = None,
@@ -141,7 +135,7 @@ def exec_process(
     tty: bool = False,
 ) -> oci.Process:
     """Another process in the same container, with the same rights."""
-    process = process_of(service, path)
+    process = process_of(service, path, hostname)
     process["args"] = list(args)
     process["env"] = [*process["env"], *env]
     process["terminal"] = tty
@@ -185,8 +179,8 @@ def _user(user: str, groups: Sequence[str]) -> oci.User:
     return found
 
 
-def _environment(service: Service, path: str) -> list[str]:
-    given = {"PATH": path, "HOSTNAME": hostname_of(service)}
+def _environment(service: Service, path: str, hostname: str) -> list[str]:
+    given = {"PATH": path, "HOSTNAME": hostname}
     if service.tty:
         given["TERM"] = "xterm"
     return [f"{key}={value}" for key, value in {**given, **service.environment}.items()]

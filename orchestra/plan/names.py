@@ -1,13 +1,26 @@
-"""Which addresses a name has in a network: services, aliases, containers, `service.stack`."""
+"""What containers are called, and which addresses a name has in a network: services, aliases, containers, hostnames,
+`service.stack`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..places import short_id
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _REVERSE = ".in-addr.arpa"
+
+
+def own_hostname(*place: str) -> str:
+    """The hostname of a container that asks for none: twelve hex digits as in docker, the same for the same place.
+
+    The first one is a letter: moby, too, gives no id that could be taken for a number (stringid.GenerateRandomID).
+    """
+    digits = short_id(*place, size=6)
+    return "abcdef"[int(digits[0], 16) % 6] + digits[1:]
 
 
 def lookup(table: Mapping[str, Sequence[str]], name: str) -> tuple[str, ...] | None:

@@ -226,7 +226,7 @@ class Service:
     working_dir: str = "/"
     user: str = ""  # "", "1000", "1000:1000", "name", "name:group"
     group_add: tuple[str, ...] = ()
-    hostname: str = ""  # "" means the service's name
+    hostname: str = ""  # "" means one of its own for each container
     container_name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     scale: int = 1

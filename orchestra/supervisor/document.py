@@ -15,13 +15,14 @@ from typing import Any
 from ..errors import OrchestraError
 from ..network.shaping import shapes
 from ..plan.defaults import PIDS_LIMIT
-from ..plan.launch import capabilities, hostname_of, resources_of
+from ..plan.launch import capabilities, resources_of
 from ..runtime import cgroups, processes
 from ..stack.model import BlockIO, Service
 from ..stack.units import spelled_rate
 from ..wire.api import Row
 from ..wire.codec import encode
 from . import wiring
+from .hostnames import hostname_of
 from .limiting import disks_of
 from .world import World
 
@@ -48,7 +49,7 @@ def document(world: World, row: Row, with_values: bool) -> Document:
         "RestartCount": row["restarts"],
         "Image": row["image"],
         "LogPath": row["logs"],
-        "Config": _config(service, with_values),
+        "Config": _config(service, hostname_of(world.places, name, service), with_values),
         "HostConfig": _host_config(service),
         "Mounts": _mounts(world, name, service),
         "NetworkSettings": _networks(world, row, service),
@@ -103,9 +104,9 @@ def _failing(results: Iterable[bool]) -> int:
     return streak
 
 
-def _config(service: Service, with_values: bool) -> Document:
+def _config(service: Service, hostname: str, with_values: bool) -> Document:
     return {
-        "Hostname": hostname_of(service),
+        "Hostname": hostname,
         "User": service.user,
         "Env": [f"{key}={value}" if with_values else key for key, value in sorted(service.environment.items())],
         "Entrypoint": list(service.entrypoint),

@@ -21,7 +21,7 @@ from ..runtime import cgroups
 from ..stack.model import Service
 from ..state.files import remove_tree
 from ..wire.frames import Message
-from . import adopt, draining, externals, strays, wiring
+from . import adopt, draining, externals, strays
 from .afterwards import Afterwards
 from .api import Api, Handler
 from .book import for_this_boot, load_page
@@ -205,9 +205,7 @@ class Supervisor:
     # Followers of the loop
 
     def _prober(self, name: str, service: Service) -> Probing:
-        ground = self.performer.ground_of(name, service)
-        pin = wiring.net_pin(self.world, name, service)
-        return Probing(name, service, pin, ground.path, ground.seccomp, self.execs)
+        return Probing(name, service, self.performer.ground_of(name, service), self.execs)
 
     async def _write_down(self) -> None:
         """State goes to disk shortly after it changed; a full disk is said once and waited out."""

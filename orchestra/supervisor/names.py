@@ -23,6 +23,7 @@ from ..plan.replacing import serves
 from ..plan.sharing import guest_name
 from ..plan.sharing import key as sharing_key
 from ..wire import dns
+from .hostnames import hostname_of
 from .world import World
 
 LARGEST = 4096
@@ -181,13 +182,15 @@ class Resolver:
 
 
 def table_of(world: World, key: str) -> dict[str, list[str]]:
-    """Names in one network: services, aliases, containers, `service.stack`; only of who runs, healthy ones first.
+    """Names in one network: services, aliases, containers, hostnames, `service.stack`; only of who runs, healthy ones
+    first.
 
     A service of which no replica is healthy answers with all that run or are about to: better a slow start than none.
     One that has ended for good has no address, and its name is still not asked for outside.
     """
     table: dict[str, list[str]] = {}
     weak: dict[str, list[str]] = {}
+    services = {seen.service.name.lower() for seen in world.seen.values()}
     for name, address in world.page.addresses.get(key, {}).items():
         seen = world.seen.get(name)
         if seen is None or not seen.made:
@@ -200,6 +203,9 @@ def table_of(world: World, key: str) -> dict[str, list[str]]:
             known += [service.name.lower(), f"{service.name}.{world.places.name}".lower()]
         if its and join is not None:
             known += [alias.lower() for alias in join.aliases]
+        hostname = hostname_of(world.places, name, service).lower()
+        if (its or not service.hostname) and hostname not in services:  # another service's name stays its own
+            known.append(hostname)
         fit = seen.alive and seen.health != "unhealthy" and (seen.health == "healthy" or not service.healthcheck)
         over = _is_over(world, name, seen)
         for alias in dict.fromkeys(known):

@@ -46,6 +46,7 @@ class OneOffs:
         process = exec_process(
             service,
             ground.path,
+            ground.hostname,
             message["args"],
             message.get("env") or (),
             message.get("cwd"),

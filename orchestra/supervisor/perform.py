@@ -35,6 +35,7 @@ from ..wire.spec import Mount
 from . import externals, limiting, wiring
 from .adopt import oom_killed
 from .booking import Booking
+from .hostnames import hostname_of
 from .link import KeeperGone, Link, Refused
 from .ports import HeldPorts
 from .shelf import Shelf
@@ -413,6 +414,7 @@ class Performer:
             seccomp=self.filter_of(service),
             id_base=page.bases[name],
             volumes={**volumes, **anonymous},
+            hostname=hostname_of(places, name, service),
             disks=limiting.disks_of(service),
         )
 

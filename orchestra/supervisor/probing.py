@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from ..errors import OrchestraError
 from ..network.inside import socket_in
-from ..plan.launch import exec_process
+from ..plan.launch import Ground, exec_process
 from ..stack.model import ExecProbe, Healthcheck, HttpProbe, Service, TcpProbe
 from .execs import Execs
 from .link import KeeperGone
@@ -24,12 +24,10 @@ ITSELF = "127.0.0.1"
 class Probing:
     """Where to probe: a container's network and, for processes, the container itself."""
 
-    def __init__(self, container: str, service: Service, net_pin: str, path: str, seccomp: str, execs: Execs) -> None:
+    def __init__(self, container: str, service: Service, ground: Ground, execs: Execs) -> None:
         self._container = container
         self._service = service
-        self._net_pin = net_pin
-        self._path = path
-        self._seccomp = seccomp
+        self._ground = ground
         self._execs = execs
 
     async def probe(self, check: Healthcheck) -> tuple[bool, str]:
@@ -87,8 +85,8 @@ class Probing:
         return connection
 
     def _socket(self) -> socket.socket:
-        if self._net_pin:
-            return socket_in(self._net_pin, socket.AF_INET, socket.SOCK_STREAM)
+        if self._ground.net_pin:
+            return socket_in(self._ground.net_pin, socket.AF_INET, socket.SOCK_STREAM)
         return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
     async def _exec(self, args: tuple[str, ...], kill_after: float) -> tuple[bool, str]:
@@ -98,9 +96,9 @@ class Probing:
             # The other end blocks: a program does not expect EAGAIN from its standard output.
             os.set_blocking(its_output, True)
             os.fchmod(its_output, 0o622)  # so that it can be opened again as /dev/stdout
-            process = exec_process(self._service, self._path, args)
+            process = exec_process(self._service, self._ground.path, self._ground.hostname, args)
             fds = [nothing, its_output, its_output]
-            name, _, _ = await self._execs.start(self._container, process, self._seccomp, fds, kill_after)
+            name, _, _ = await self._execs.start(self._container, process, self._ground.seccomp, fds, kill_after)
             try:
                 os.close(its_output)
                 its_output = -1

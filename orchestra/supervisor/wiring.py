@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import OrchestraError
 from ..plan.addresses import guest_interface, interfaces, mac_of, port_of
-from ..plan.launch import capabilities, hostname_of
+from ..plan.launch import capabilities
 from ..plan.replacing import serves
 from ..plan.resolv import hosts, resolv_conf
 from ..plan.sharing import guest_name
 from ..plan.wiring import Plug, Publication, Router
 from ..stack.model import Service
+from .hostnames import hostname_of
 from .world import World
 
 
@@ -131,8 +132,9 @@ def files_of(world: World, name: str, service: Service) -> dict[str, str]:
             resolv = file.read()
     else:
         resolv = resolv_conf(service, [router.nameserver for router in routers])
+    hostname = hostname_of(world.places, name, service)
     return {
-        "hosts": hosts(hostname_of(service), service, own, uplink.host_address if uplink else "127.0.0.1"),
-        "hostname": hostname_of(service) + "\n",
+        "hosts": hosts(hostname, service, own, uplink.host_address if uplink else "127.0.0.1"),
+        "hostname": hostname + "\n",
         "resolv.conf": resolv,
     }

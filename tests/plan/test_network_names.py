@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from orchestra.plan.names import lookup, reverse, reversed_address
+from orchestra.plan.names import lookup, own_hostname, reverse, reversed_address
 
 TABLE = {"web": ("10.213.0.2", "10.213.0.3"), "web.store": ("10.213.0.2",), "sleeping": ()}
 
@@ -39,3 +41,11 @@ def test_an_address_leads_to_the_first_of_its_names() -> None:
 def test_the_reverse_tree_is_read(asked: str, address: str | None) -> None:
     """Only whole addresses of it."""
     assert reversed_address(asked) == address
+
+
+def test_a_hostname_of_its_own_is_no_number() -> None:
+    """Twelve hex digits, a letter first: the same for one container, another for each of many."""
+    names = [own_hostname("machine", "/run", "store", f"store-cart-{replica}") for replica in range(1, 1000)]
+    assert all(re.fullmatch("[a-f][0-9a-f]{11}", name) for name in names)
+    assert len(set(names)) == len(names)
+    assert names[0] == own_hostname("machine", "/run", "store", "store-cart-1")

@@ -21,7 +21,7 @@ services:
     rootfs: host
     x-otel: {endpoint: "https://elsewhere", protocol: grpc, attributes: {team: c}}
 """
-GROUND = Ground((), (), "/bin", "/u", "/w", "/f", "/user", "/net", "c/g", "", 300000, {})
+GROUND = Ground((), (), "/bin", "/u", "/w", "/f", "/user", "/net", "c/g", "", 300000, {}, "box")
 
 
 def asked(services: Any) -> dict[str, dict[str, str]]:

@@ -13,6 +13,7 @@ import pytest
 
 from orchestra.places import Home
 from orchestra.plan.facts import Run, Seen, Target, Wanted
+from orchestra.plan.launch import Ground
 from orchestra.stack.model import Healthcheck, HostRoot, HttpProbe, Limits, Service
 from orchestra.supervisor import limiting, recollect
 from orchestra.supervisor.api import Caller
@@ -38,6 +39,7 @@ from orchestra.supervisor.shelf import Shelf
 from orchestra.supervisor.world import World
 
 WEB = Service("web", HostRoot(), "c1")
+GROUND = Ground((), (), "", "", "", "", "", "", "", "", 0, {}, "box")
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def test_an_answer_to_a_probe_that_is_no_status_is_told_as_such(status: bytes) -
         server = threading.Thread(target=serve)
         server.start()
         check = Healthcheck(HttpProbe("", listener.getsockname()[1], "/"), timeout=5.0)
-        probing = Probing("web-1", WEB, "", "", "", cast(Execs, None))
+        probing = Probing("web-1", WEB, GROUND, cast(Execs, None))
         assert anyio.run(probing.probe, check) == (False, "the answer is not HTTP")
         server.join()
 

@@ -13,11 +13,14 @@ import anyio
 import pytest
 
 from orchestra.places import Home, Places
+from orchestra.plan.launch import Ground
 from orchestra.stack.model import ExecProbe, Healthcheck, HostRoot, Service
 from orchestra.supervisor.execs import Execs
 from orchestra.supervisor.link import KeeperGone, Link
 from orchestra.supervisor.probing import Probing
 from orchestra.wire.frames import Reader, encode
+
+GROUND = Ground((), (), "/bin", "", "", "", "", "", "", "", 0, {}, "box")
 
 
 class Starts:
@@ -32,7 +35,7 @@ class Starts:
 def probing(execs: Execs) -> tuple[Probing, Healthcheck]:
     check = Healthcheck(ExecProbe(("sleep", "1000")), timeout=0.01)
     service = Service("a", HostRoot(), "", healthcheck=check)
-    return Probing("t-a-1", service, "", "/bin", "", execs), check
+    return Probing("t-a-1", service, GROUND, execs), check
 
 
 def test_a_check_whose_time_is_over_is_not_waited_for() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
@@ -87,6 +88,40 @@ def test_replicas_come_in_changing_order(town: Stage) -> None:
     """So that the first address is not always the same one."""
     answers = json.loads(town.python("a", ORDER))
     assert len({answer[0] for answer in answers}) > 1
+
+
+def test_replicas_have_hostnames_of_their_own(town: Stage) -> None:
+    """In UTS, HOSTNAME, /etc/hosts and /etc/hostname, in the container's first process as in others; each is found by
+    the others under it, and by itself."""
+    tell = 'hostname; echo $HOSTNAME; cat /etc/hostname; tr "\\0" "\\n" < /proc/1/environ | sed -n s/^HOSTNAME=//p'
+    known = {}
+    for index in ("1", "2", "3"):
+        (name,) = set(town.inside("many", tell, "--index", index).split())
+        address = town.inside("many", "hostname -I", "--index", index).strip()
+        assert f"{address}\t{name}\n" in town.inside("many", "cat /etc/hosts", "--index", index) + "\n"
+        assert look(town, "a", name) == [address]
+        known[name] = address
+    assert len(known) == 3
+    assert all(re.fullmatch("[a-f][0-9a-f]{11}", name) for name in known)
+
+
+def test_a_hostname_is_kept(orchestra: Stage) -> None:
+    """Through a restart, and when others are put beside it, which restarts nothing."""
+    orchestra.up({"a": idle(), "y" * 100: idle()})
+    before, pid = orchestra.inside("a", "hostname"), orchestra.pid("t-a-1")
+    orchestra.ok("scale", "a=3")
+    assert (orchestra.inside("a", "hostname"), orchestra.pid("t-a-1")) == (before, pid)
+    orchestra.ok("restart", "a")
+    assert orchestra.pid("t-a-1") != pid
+    assert orchestra.inside("a", "hostname") == before
+    assert len(orchestra.inside("y" * 100, "hostname")) == 12
+
+
+def test_a_hostname_takes_no_name_of_a_service(orchestra: Stage) -> None:
+    """Nobody is led astray by who only calls himself so."""
+    orchestra.up({"db": idle(), "a": idle(hostname="db", scale=2), "b": idle(hostname="two", scale=2)})
+    assert look(orchestra, "b", "db") == own(orchestra, "db")
+    assert look(orchestra, "a", "two") == look(orchestra, "a", "b")
 
 
 def test_a_service_of_another_network_is_not_found(town: Stage) -> None:

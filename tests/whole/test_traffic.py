@@ -16,8 +16,8 @@ from .world import BRIEFLY, SERVE, Outside, ask, asked, outside
 pytestmark = pytest.mark.kernel
 
 
-def serving(**more: object) -> dict[str, object]:
-    return py(SERVE, stop_signal="SIGKILL", **more)
+def serving(hostname: str = "web", **more: object) -> dict[str, object]:
+    return py(SERVE, hostname=hostname, stop_signal="SIGKILL", **more)
 
 
 def free_port() -> int:
@@ -238,7 +238,7 @@ def test_a_low_port_of_the_machine_is_refused_before_anything_starts(orchestra: 
 
 def test_network_mode_service_shares_the_network_of_another(orchestra: Stage) -> None:
     """Same links and loopback; the rest stays apart."""
-    orchestra.up({"x": serving(), "y": idle(network_mode="service:x")})
+    orchestra.up({"x": serving("x"), "y": idle(network_mode="service:x")})
     x, y = orchestra.probe("x"), orchestra.probe("y")
     assert x["namespaces"]["net"] == y["namespaces"]["net"]
     assert x["namespaces"]["pid"] != y["namespaces"]["pid"]
@@ -247,7 +247,7 @@ def test_network_mode_service_shares_the_network_of_another(orchestra: Stage) ->
 
 def test_a_shared_network_survives_a_restart_of_its_owner(orchestra: Stage) -> None:
     """network_mode: service:x goes on, with the same process, and reaches the new x."""
-    orchestra.up({"x": serving(), "y": idle(network_mode="service:x"), "z": idle()})
+    orchestra.up({"x": serving("x"), "y": idle(network_mode="service:x"), "z": idle()})
     pid = orchestra.pid("t-y-1")
     orchestra.ok("restart", "x")
     assert orchestra.pid("t-y-1") == pid
