@@ -12,7 +12,7 @@ from orchestra.network.attributes import attribute, number, text, tree
 
 ACCEPT, DROP, JUMP = 1, 0, -3
 IPV4 = 2  # NFPROTO_IPV4
-_REG1, _REG2 = 1, 2
+_REG1, _REG2, _REG32_00 = 1, 2, 8
 _EQUAL, _UNEQUAL = 0, 1
 
 
@@ -24,12 +24,12 @@ def _compare(operation: int, value: bytes) -> bytes:
     return _expression("cmp", number(1, _REG1), number(2, operation), tree(3, attribute(1, value)))
 
 
-def _load_meta(key: int) -> bytes:
-    return _expression("meta", number(1, _REG1), number(2, key))
+def _load_meta(key: int, register: int = _REG1) -> bytes:
+    return _expression("meta", number(1, register), number(2, key))
 
 
-def _load_payload(base: int, offset: int, length: int) -> bytes:
-    return _expression("payload", number(1, _REG1), number(2, base), number(3, offset), number(4, length))
+def _load_payload(base: int, offset: int, length: int, register: int = _REG1) -> bytes:
+    return _expression("payload", number(1, register), number(2, base), number(3, offset), number(4, length))
 
 
 def _mask(mask: bytes) -> bytes:
@@ -132,3 +132,36 @@ def masquerade() -> bytes:
 def refuse() -> bytes:
     """`reject with icmp type admin-prohibited`: whoever tries learns at once."""
     return _expression("reject", number(1, 0), attribute(2, b"\x0d"))
+
+
+def carries(ethertype: int) -> bytes:
+    """`meta protocol`; of a frame with a VLAN tag, what is behind it."""
+    return _load_meta(1) + _compare(_EQUAL, ethertype.to_bytes(2, "big"))
+
+
+FRAME_SENDER = (0, 6)
+ARP_SENDER = (1, 8)
+"""Where the address of hardware stands: base and offset of the payload."""
+IP_SOURCE, ARP_SOURCE = 12, 14
+"""Where the IPv4 address stands in the header behind that of the frame."""
+
+
+def is_sent_by_one_of(names: str, hardware: tuple[int, int], ip: int) -> bytes:
+    """`iifname . HARDWARE . IP @names`: link, address of hardware and IPv4 address are together in the set."""
+    link, mac, address = _REG32_00, _REG32_00 + 4, _REG32_00 + 6
+    load = _load_meta(6, link) + _load_payload(*hardware, 6, mac) + _load_payload(1, ip, 4, address)
+    return load + _expression("lookup", text(1, names), number(2, link))
+
+
+def sender(link: str, mac: str, ip: str) -> bytes:
+    """An element of such a set: each part is padded to whole registers of four bytes."""
+    return link.encode().ljust(16, b"\0") + bytes.fromhex(mac.replace(":", "")).ljust(8, b"\0") + socket.inet_aton(ip)
+
+
+SENDER_LENGTH = 28
+SENDER_TYPE = 41 << 12 | 9 << 6 | 7
+"""ifname . ether_addr . ipv4_addr, by the numbers of nft (datatype.h)."""
+
+
+def link_of(element: bytes) -> str:
+    return element[:16].rstrip(b"\0").decode()
