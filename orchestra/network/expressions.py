@@ -12,8 +12,9 @@ from orchestra.network.attributes import attribute, number, text, tree
 
 ACCEPT, DROP, JUMP = 1, 0, -3
 IPV4 = 2  # NFPROTO_IPV4
-_REG1, _REG2, _REG32_00 = 1, 2, 8
-_EQUAL, _UNEQUAL = 0, 1
+_REG1, _REG2, _REG3, _REG32_00 = 1, 2, 3, 8
+_EQUAL, _UNEQUAL, _NOT_MORE, _NOT_LESS = 0, 1, 3, 5
+_PROTO_OFFSET = 1 << 5  # NF_NAT_RANGE_PROTO_OFFSET
 
 
 def _expression(name: str, *data: bytes) -> bytes:
@@ -81,10 +82,14 @@ def destination(subnet: str, wanted: bool = True) -> bytes:
     return _in_subnet(16, subnet, wanted)
 
 
-def destination_port(protocol: str, port: int) -> bytes:
+def destination_ports(protocol: str, first: int, last: int) -> bytes:
+    """`th dport first-last`."""
     code = {"tcp": 6, "udp": 17}[protocol]
     is_protocol = _load_meta(16) + _compare(_EQUAL, bytes((code,)))
-    return is_protocol + _load_payload(2, 2, 2) + _compare(_EQUAL, port.to_bytes(2, "big"))
+    load, low = _load_payload(2, 2, 2), first.to_bytes(2, "big")
+    if first == last:
+        return is_protocol + load + _compare(_EQUAL, low)
+    return is_protocol + load + _compare(_NOT_LESS, low) + _compare(_NOT_MORE, last.to_bytes(2, "big"))
 
 
 def ping() -> bytes:
@@ -122,6 +127,22 @@ def translate_to(address: str, port: int) -> bytes:
     """`dnat to address:port`."""
     values = _immediate(_REG1, socket.inet_aton(address)) + _immediate(_REG2, port.to_bytes(2, "big"))
     registers = (number(3, _REG1), number(4, _REG1), number(5, _REG2), number(6, _REG2))
+    return values + _expression("nat", number(1, 1), number(2, IPV4), *registers)
+
+
+def translate_address_to(address: str) -> bytes:
+    """`dnat to address`, the port as it is."""
+    return _immediate(_REG1, socket.inet_aton(address)) + _expression(
+        "nat", number(1, 1), number(2, IPV4), number(3, _REG1), number(4, _REG1)
+    )
+
+
+def translate_into(address: str, low: int, high: int) -> bytes:
+    """To the port `low` + (the one that was called modulo the length of low-high): nf_nat_l4proto_unique_tuple with
+    NF_NAT_RANGE_PROTO_OFFSET, for which nft has no words."""
+    values = _immediate(_REG1, socket.inet_aton(address))
+    values += _immediate(_REG2, low.to_bytes(2, "big")) + _immediate(_REG3, high.to_bytes(2, "big"))
+    registers = (number(3, _REG1), number(4, _REG1), number(5, _REG2), number(6, _REG3), number(7, _PROTO_OFFSET))
     return values + _expression("nat", number(1, 1), number(2, IPV4), *registers)
 
 
