@@ -136,10 +136,12 @@ def record(stack: str, row: dict[str, Any], now: float) -> dict[str, Any]:
 
 
 def publishers(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """As docker compose lists them; a long range is one entry, with how many `Ports` it has."""
     return [
         {"URL": url, "TargetPort": port["port"], "PublishedPort": port["host_port"], "Protocol": port["protocol"]}
+        | ({"Ports": words.how_many(port)} if words.how_many(port) > 1 else {})
         for port in words.published(row)
-        for url in ([port["host_ip"]] if port["host_ip"] else ["0.0.0.0", "::"])
+        for url in words.addresses(port)
     ]
 
 

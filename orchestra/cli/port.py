@@ -10,6 +10,7 @@ from orchestra.errors import OrchestraError
 from .listing import rows_of
 from .options import Asked, FileFirst, project_options
 from .project import find, need_services
+from .words import how_many
 
 
 @click.command(cls=FileFirst)
@@ -30,9 +31,10 @@ def command(asked: Asked, service: str, private_port: int, protocol: str, index:
         if row["service"] != service or row["oneoff"] or (index and row["replica"] != index):
             continue
         for port in row["ports"]:
-            if (port["port"], port["protocol"]) == (private_port, protocol):
+            nth = private_port - port["port"]
+            if 0 <= nth < how_many(port) and port["protocol"] == protocol:
                 address = port["host_ip"] or "0.0.0.0"
-                click.echo(f"{f'[{address}]' if ':' in address else address}:{port['host_port']}")
+                click.echo(f"{f'[{address}]' if ':' in address else address}:{port['host_port'] + nth}")
                 return
     raise OrchestraError(
         f"no port {private_port}/{protocol} of {service} is published", "orchestra ps shows what is published"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from orchestra.plan import spelling
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -89,23 +91,34 @@ def ports(row: Row) -> str:
 
     Neighbours are one: `0.0.0.0:9000-9002->9000-9002/tcp`.
     """
-    runs: list[list[tuple[str, int, int, str]]] = []
+    runs: list[list[Any]] = []  # host, first outside, first inside, protocol, how many
     for port in published(row):
-        for address in [port["host_ip"]] if port["host_ip"] else ["0.0.0.0", "::"]:
-            one = (f"[{address}]" if ":" in address else address, port["host_port"], port["port"], port["protocol"])
-            before = (one[0], one[1] - 1, one[2] - 1, one[3])
-            run = next((run for run in runs if run[-1] == before), None)
+        for address in addresses(port):
+            host = f"[{address}]" if ":" in address else address
+            outside, inside, protocol, count = (port["host_port"], port["port"], port["protocol"], how_many(port))
+            before = [host, outside, inside, protocol]
+            run = next((run for run in runs if [run[0], run[1] + run[4], run[2] + run[4], run[3]] == before), None)
             if run is None:
-                runs.append([one])
+                runs.append([*before, count])
             else:
-                run.append(one)
-    return ", ".join(_ports(run[0], len(run) - 1) for run in runs)
+                run[4] += count
+    return ", ".join(_ports(*run) for run in runs)
 
 
-def _ports(first: tuple[str, int, int, str], more: int) -> str:
-    host, outside, inside, protocol = first
-    spell = (lambda port: f"{port}-{port + more}") if more else str
-    return f"{host}:{spell(outside)}->{spell(inside)}/{protocol}"
+def addresses(port: Row) -> list[str]:
+    """Of this machine, at which it is published; a long range is on IPv4 only."""
+    if port["host_ip"]:
+        return [port["host_ip"]]
+    return ["0.0.0.0", "::"] if how_many(port) == 1 else ["0.0.0.0"]
+
+
+def how_many(port: Row) -> int:
+    """A supervisor of an older version knows no long ranges."""
+    return int(port.get("count", 1))
+
+
+def _ports(host: str, outside: int, inside: int, protocol: str, count: int) -> str:
+    return f"{host}:{spelling.ports(outside, count)}->{spelling.ports(inside, count)}/{protocol}"
 
 
 def label(stack: str, row: Row) -> str:

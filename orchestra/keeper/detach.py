@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import io
 import os
+import resource
 import signal
 import sys
 
@@ -16,6 +17,7 @@ from .start import is_ours
 
 MOST_OWN_LOG = 1 << 20
 OOM_SCORE = "-900"
+MOST_DESCRIPTORS = 1 << 16
 
 
 def detach(places: Places) -> None:
@@ -27,6 +29,7 @@ def detach(places: Places) -> None:
     make_private(places.data)
     redirect(places.own_log)
     os.closerange(3, 1 << 20)
+    allow_descriptors()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -88,6 +91,15 @@ def write_to(own_log: str) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+
+
+def allow_descriptors() -> None:
+    """For this process and its supervisor: the soft limit is mostly made for select(2), which is not used here.
+    Containers get what their services ask for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def protect() -> None:

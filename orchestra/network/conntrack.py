@@ -38,16 +38,25 @@ class _Flow:
 def forget_misled(channel: Channel, publications: Sequence[Publication]) -> None:
     """Let the next datagram of a client be led anew, if it goes to a published port and elsewhere than it should."""
     right: dict[int, set[Place]] = {}
+    ranges = []
     for publication in publications:
-        if publication.protocol == "udp":
+        if publication.protocol == "udp" and publication.count == 1:
             right.setdefault(publication.host_port, set()).add((publication.address, publication.port))
-    if not right:
+        elif publication.protocol == "udp":
+            ranges.append(publication)
+    if not (right or ranges):
         return
-    misled = [
-        flow
-        for flow in _udp_flows(channel)
-        if flow.answered_by not in right.get(flow.called[1], (flow.answered_by,)) and _is_local(flow.called[0])
-    ]
+
+    def is_misled(flow: _Flow) -> bool:
+        called = flow.called[1]
+        places = right.get(called, set()) | {
+            (one.address, one.port + called - one.host_port)
+            for one in ranges
+            if one.host_port <= called < one.host_port + one.count
+        }
+        return bool(places) and flow.answered_by not in places and _is_local(flow.called[0])
+
+    misled = list(filter(is_misled, _udp_flows(channel)))
     channel.perform([_forget(flow) for flow in misled])
 
 

@@ -12,8 +12,9 @@ from orchestra.network.attributes import attribute, number, text, tree
 
 ACCEPT, DROP, JUMP = 1, 0, -3
 IPV4 = 2  # NFPROTO_IPV4
-_REG1, _REG2 = 1, 2
-_EQUAL, _UNEQUAL = 0, 1
+_REG1, _REG2, _REG3, _REG32_00 = 1, 2, 3, 8
+_EQUAL, _UNEQUAL, _NOT_MORE, _NOT_LESS = 0, 1, 3, 5
+_PROTO_OFFSET = 1 << 5  # NF_NAT_RANGE_PROTO_OFFSET
 
 
 def _expression(name: str, *data: bytes) -> bytes:
@@ -24,12 +25,12 @@ def _compare(operation: int, value: bytes) -> bytes:
     return _expression("cmp", number(1, _REG1), number(2, operation), tree(3, attribute(1, value)))
 
 
-def _load_meta(key: int) -> bytes:
-    return _expression("meta", number(1, _REG1), number(2, key))
+def _load_meta(key: int, register: int = _REG1) -> bytes:
+    return _expression("meta", number(1, register), number(2, key))
 
 
-def _load_payload(base: int, offset: int, length: int) -> bytes:
-    return _expression("payload", number(1, _REG1), number(2, base), number(3, offset), number(4, length))
+def _load_payload(base: int, offset: int, length: int, register: int = _REG1) -> bytes:
+    return _expression("payload", number(1, register), number(2, base), number(3, offset), number(4, length))
 
 
 def _mask(mask: bytes) -> bytes:
@@ -81,10 +82,14 @@ def destination(subnet: str, wanted: bool = True) -> bytes:
     return _in_subnet(16, subnet, wanted)
 
 
-def destination_port(protocol: str, port: int) -> bytes:
+def destination_ports(protocol: str, first: int, last: int) -> bytes:
+    """`th dport first-last`."""
     code = {"tcp": 6, "udp": 17}[protocol]
     is_protocol = _load_meta(16) + _compare(_EQUAL, bytes((code,)))
-    return is_protocol + _load_payload(2, 2, 2) + _compare(_EQUAL, port.to_bytes(2, "big"))
+    load, low = _load_payload(2, 2, 2), first.to_bytes(2, "big")
+    if first == last:
+        return is_protocol + load + _compare(_EQUAL, low)
+    return is_protocol + load + _compare(_NOT_LESS, low) + _compare(_NOT_MORE, last.to_bytes(2, "big"))
 
 
 def ping() -> bytes:
@@ -125,6 +130,22 @@ def translate_to(address: str, port: int) -> bytes:
     return values + _expression("nat", number(1, 1), number(2, IPV4), *registers)
 
 
+def translate_address_to(address: str) -> bytes:
+    """`dnat to address`, the port as it is."""
+    return _immediate(_REG1, socket.inet_aton(address)) + _expression(
+        "nat", number(1, 1), number(2, IPV4), number(3, _REG1), number(4, _REG1)
+    )
+
+
+def translate_into(address: str, low: int, high: int) -> bytes:
+    """To the port `low` + (the one that was called modulo the length of low-high): nf_nat_l4proto_unique_tuple with
+    NF_NAT_RANGE_PROTO_OFFSET, for which nft has no words."""
+    values = _immediate(_REG1, socket.inet_aton(address))
+    values += _immediate(_REG2, low.to_bytes(2, "big")) + _immediate(_REG3, high.to_bytes(2, "big"))
+    registers = (number(3, _REG1), number(4, _REG1), number(5, _REG2), number(6, _REG3), number(7, _PROTO_OFFSET))
+    return values + _expression("nat", number(1, 1), number(2, IPV4), *registers)
+
+
 def masquerade() -> bytes:
     return _expression("masq")
 
@@ -132,3 +153,36 @@ def masquerade() -> bytes:
 def refuse() -> bytes:
     """`reject with icmp type admin-prohibited`: whoever tries learns at once."""
     return _expression("reject", number(1, 0), attribute(2, b"\x0d"))
+
+
+def carries(ethertype: int) -> bytes:
+    """`meta protocol`; of a frame with a VLAN tag, what is behind it."""
+    return _load_meta(1) + _compare(_EQUAL, ethertype.to_bytes(2, "big"))
+
+
+FRAME_SENDER = (0, 6)
+ARP_SENDER = (1, 8)
+"""Where the address of hardware stands: base and offset of the payload."""
+IP_SOURCE, ARP_SOURCE = 12, 14
+"""Where the IPv4 address stands in the header behind that of the frame."""
+
+
+def is_sent_by_one_of(names: str, hardware: tuple[int, int], ip: int) -> bytes:
+    """`iifname . HARDWARE . IP @names`: link, address of hardware and IPv4 address are together in the set."""
+    link, mac, address = _REG32_00, _REG32_00 + 4, _REG32_00 + 6
+    load = _load_meta(6, link) + _load_payload(*hardware, 6, mac) + _load_payload(1, ip, 4, address)
+    return load + _expression("lookup", text(1, names), number(2, link))
+
+
+def sender(link: str, mac: str, ip: str) -> bytes:
+    """An element of such a set: each part is padded to whole registers of four bytes."""
+    return link.encode().ljust(16, b"\0") + bytes.fromhex(mac.replace(":", "")).ljust(8, b"\0") + socket.inet_aton(ip)
+
+
+SENDER_LENGTH = 28
+SENDER_TYPE = 41 << 12 | 9 << 6 | 7
+"""ifname . ether_addr . ipv4_addr, by the numbers of nft (datatype.h)."""
+
+
+def link_of(element: bytes) -> str:
+    return element[:16].rstrip(b"\0").decode()

@@ -19,7 +19,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from orchestra.errors import OrchestraError
-from orchestra.network import nft
+from orchestra.network import nft, shifting
 from orchestra.network.expressions import (
     ACCEPT,
     DROP,
@@ -27,7 +27,7 @@ from orchestra.network.expressions import (
     answers,
     comes_by,
     destination,
-    destination_port,
+    destination_ports,
     leaves_by,
     masquerade,
     one_in,
@@ -35,6 +35,8 @@ from orchestra.network.expressions import (
     refuse,
     source,
     to_this_machine,
+    translate_address_to,
+    translate_into,
     translate_to,
     translated,
     verdict,
@@ -119,28 +121,39 @@ def publish(channel: Channel, router: Router, publications: Sequence[Publication
 
 
 def _published(publications: Sequence[Publication]) -> Iterator[bytes]:
-    def port(publication: Publication) -> tuple[str, str, int]:
-        return publication.protocol, publication.host_ip, publication.host_port
+    def ports(publication: Publication) -> tuple[str, str, int, int]:
+        return publication.protocol, publication.host_ip, publication.host_port, publication.count
 
     # A host address of its own before all addresses: the special case would else never be asked.
-    ordered = sorted(publications, key=lambda p: (p.host_ip in _EVERYWHERE, port(p), p.address, p.port))
-    for (protocol, host_ip, host_port), replicas in itertools.groupby(ordered, key=port):
+    ordered = sorted(publications, key=lambda p: (p.host_ip in _EVERYWHERE, ports(p), p.address, p.port))
+    for (protocol, host_ip, first, count), replicas in itertools.groupby(ordered, key=ports):
         if ":" in host_ip:
             continue  # IPv6 comes by the held socket
-        match = b"" if host_ip in _EVERYWHERE else destination(host_ip)
-        match += destination_port(protocol, host_port)
-        yield from (match + rule for rule in _balanced(list(replicas)))
+        where = b"" if host_ip in _EVERYWHERE else destination(host_ip)
+        whole = where + destination_ports(protocol, first, first + count - 1)
+        for chance, replica in _balanced(list(replicas)):
+            if count == 1:
+                yield whole + chance + translate_to(replica.address, replica.port)
+            elif first == replica.port:
+                yield whole + chance + translate_address_to(replica.address)
+            else:
+                yield from _shifted(where, protocol, replica, chance)
 
 
 _EVERYWHERE = ("", "0.0.0.0")
 
 
-def _balanced(replicas: Sequence[Publication]) -> Iterator[bytes]:
+def _shifted(where: bytes, protocol: str, replica: Publication, chance: bytes) -> Iterator[bytes]:
+    for first, last, low, high in shifting.shifts(replica.host_port, replica.port, replica.count):
+        called = where + destination_ports(protocol, first, last)
+        yield called + chance + translate_into(replica.address, low, high)
+
+
+def _balanced(replicas: Sequence[Publication]) -> Iterator[tuple[bytes, Publication]]:
     """One in n to the first, one in n-1 of the rest to the second, and what remains to the last."""
     for position, replica in enumerate(replicas):
         left = len(replicas) - position
-        chance = one_in(left) if left > 1 else b""
-        yield chance + translate_to(replica.address, replica.port)
+        yield one_in(left) if left > 1 else b"", replica
 
 
 def open_host(channel: Channel, router: Router, containers: Iterable[str]) -> None:

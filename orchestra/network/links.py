@@ -30,7 +30,8 @@ _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, prefix, source prefix, to
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 5, 10, 18
 _IFLA_GROUP, _IFLA_NET_NS_FD = 27, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
-_IFLA_BR_FORWARD_DELAY, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 5, 23
+_IFLA_BR_FORWARD_DELAY, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING, _IFLA_BR_MULTI_BOOLOPT = 1, 5, 23, 46
+_NO_LINK_LOCAL_LEARNING = struct.pack("=II", 1, 1)  # br_boolopt_multi: value and mask of BR_BOOLOPT_NO_LL_LEARN
 _VETH_INFO_PEER = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _IFA_F_NOPREFIXROUTE = 0x200
@@ -78,6 +79,8 @@ def new_bridge(name: str, mac: str) -> Request:
     """A bridge that forwards from its first moment and whose address does not change with its ports."""
     settings = _number(_IFLA_BR_FORWARD_DELAY, 0) + _number(_IFLA_BR_STP_STATE, 0)
     settings += attribute(_IFLA_BR_MCAST_SNOOPING, b"\0")
+    # Frames to 01:80:c2:00:00:0X pass no hook of the firewall: nobody's address is to be learnt from them.
+    settings += attribute(_IFLA_BR_MULTI_BOOLOPT, _NO_LINK_LOCAL_LEARNING)
     flags = NLM_F_CREATE | NLM_F_EXCL
     message = _link(RTM_NEWLINK, flags, 0, True, _name(name), _mac(mac), _kind("bridge", settings))
     return Request(f"make the bridge {name}", message, tolerate=(errno.EEXIST,))

@@ -27,12 +27,14 @@ from ..values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-INET, ANY = 1, 0  # NFPROTO_*
-FAMILIES = {IPV4: "ip", INET: "inet"}
+INET, ANY, BRIDGE = 1, 0, 7  # NFPROTO_*
+FAMILIES = {IPV4: "ip", INET: "inet", BRIDGE: "bridge"}
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = range(5)
 
 _BATCH_BEGIN, _BATCH_END, _SUBSYSTEM = 0x10, 0x11, 10
 _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _NEWRULE, _GETRULE, _DELRULE = 0, 1, 2, 3, 4, 6, 7, 8
+_NEWSET, _NEWELEMENTS, _GETELEMENTS, _DELELEMENTS = 9, 12, 13, 14
+_MOST_ELEMENTS = 1000  # of one message: the list is an attribute, which has 64 KiB at the most
 _NETLINK_NETFILTER = 12  # socket has no name for it
 _OWNER = 2
 
@@ -50,15 +52,16 @@ def _batch_edge(kind: int) -> Request:
     return Request("change the firewall", encoded)
 
 
-def commit(channel: Channel, requests: Sequence[Request]) -> None:
-    """All of the requests or none."""
-    if requests:
-        channel.perform([_batch_edge(_BATCH_BEGIN), *requests, _batch_edge(_BATCH_END)])
+def commit(channel: Channel, requests: Sequence[Request]) -> list[int]:
+    """All of the requests or none; for each the errno, 0 or one that it tolerates."""
+    if not requests:
+        return []
+    return channel.perform([_batch_edge(_BATCH_BEGIN), *requests, _batch_edge(_BATCH_END)])[1:-1]
 
 
-def new_table(table: str) -> Request:
-    encoded = _message(_NEWTABLE, IPV4, NLM_F_ACK | NLM_F_CREATE, text(1, table))
-    return Request(f"make the nft table {table}", encoded)
+def new_table(table: str, family: int = IPV4, tolerate: tuple[int, ...] = ()) -> Request:
+    encoded = _message(_NEWTABLE, family, NLM_F_ACK | NLM_F_CREATE, text(1, table))
+    return Request(f"make the nft table {table}", encoded, tolerate)
 
 
 def delete_table(table: str) -> Request:
@@ -68,29 +71,31 @@ def delete_table(table: str) -> Request:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Where a base chain hooks in: nat, filter; the number of the hook; a priority."""
+    """Where a base chain hooks in: nat, filter; the number of the hook; a priority; what becomes of the rest."""
 
     kind: str
     number: int
     priority: int
+    policy: int = ACCEPT
 
 
-def new_chain(table: str, chain: str, hook: Hook | None = None) -> Request:
+def new_chain(table: str, chain: str, hook: Hook | None = None, family: int = IPV4) -> Request:
     body = text(1, table) + text(3, chain)
     if hook is not None:
-        body += tree(4, number(1, hook.number), number(2, hook.priority)) + number(5, ACCEPT) + text(7, hook.kind)
-    encoded = _message(_NEWCHAIN, IPV4, NLM_F_ACK | NLM_F_CREATE, body)
+        where = tree(4, number(1, hook.number), number(2, hook.priority))
+        body += where + number(5, hook.policy) + text(7, hook.kind)
+    encoded = _message(_NEWCHAIN, family, NLM_F_ACK | NLM_F_CREATE, body)
     return Request(f"make the chain {chain} of the nft table {table}", encoded)
 
 
-def flush_chain(table: str, chain: str) -> Request:
-    encoded = _message(_DELRULE, IPV4, NLM_F_ACK, text(1, table) + text(2, chain))
+def flush_chain(table: str, chain: str, family: int = IPV4) -> Request:
+    encoded = _message(_DELRULE, family, NLM_F_ACK, text(1, table) + text(2, chain))
     return Request(f"empty the chain {chain} of the nft table {table}", encoded)
 
 
-def add_rule(table: str, chain: str, expressions: bytes) -> Request:
+def add_rule(table: str, chain: str, expressions: bytes, family: int = IPV4) -> Request:
     body = text(1, table) + text(2, chain) + tree(4, expressions)
-    encoded = _message(_NEWRULE, IPV4, NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND, body)
+    encoded = _message(_NEWRULE, family, NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND, body)
     return Request(f"add a rule to {chain} of the nft table {table}", encoded)
 
 
@@ -186,6 +191,49 @@ def _expressions(elements: bytes) -> Iterator[tuple[str, dict[int, bytes]]]:
     for element in each(elements):
         expression = attributes(element)
         yield label(expression[1]), attributes(expression.get(2, b""))
+
+
+def new_set(table: str, name: str, key_type: int, key_length: int, family: int = IPV4) -> Request:
+    """`key_type` tells nft(8) how to print it."""
+    body = text(1, table) + text(2, name) + number(3, 0) + number(4, key_type) + number(5, key_length)
+    encoded = _message(_NEWSET, family, NLM_F_ACK | NLM_F_CREATE, body + number(10, 1))
+    return Request(f"make the set {name} of the nft table {table}", encoded)
+
+
+def add_elements(table: str, name: str, keys: Sequence[bytes], family: int = IPV4) -> list[Request]:
+    return [
+        Request(
+            f"add to the set {name} of the nft table {table}",
+            _message(_NEWELEMENTS, family, NLM_F_ACK | NLM_F_CREATE, body),
+        )
+        for body in _elements(table, name, keys)
+    ]
+
+
+def delete_elements(table: str, name: str, keys: Sequence[bytes], family: int = IPV4) -> list[Request]:
+    """They have to be there."""
+    return [
+        Request(f"take from the set {name} of the nft table {table}", _message(_DELELEMENTS, family, NLM_F_ACK, body))
+        for body in _elements(table, name, keys)
+    ]
+
+
+def _elements(table: str, name: str, keys: Sequence[bytes]) -> Iterator[bytes]:
+    for at in range(0, len(keys), _MOST_ELEMENTS):
+        listed = (tree(1, tree(1, attribute(1, key))) for key in keys[at : at + _MOST_ELEMENTS])
+        yield text(1, table) + text(2, name) + tree(3, *listed)
+
+
+def elements(channel: Channel, table: str, name: str, family: int = IPV4) -> list[bytes] | None:
+    """Their keys; None where there is no such set."""
+    encoded = _message(_GETELEMENTS, family, NLM_F_DUMP, text(1, table) + text(2, name))
+    question = Request(f"read the set {name} of the nft table {table}", encoded, tolerate=(errno.ENOENT,))
+    answers = channel.ask(question)
+    if not answers:
+        return None
+    return [
+        attributes(attributes(element)[1])[1] for answer in answers for element in each(body_of(answer).get(3, b""))
+    ]
 
 
 def _comment(words: str) -> bytes:

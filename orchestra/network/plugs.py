@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestra.errors import OrchestraError
-from orchestra.network import links
+from orchestra.network import antispoof, links
 from orchestra.network.inside import enter, inside, is_pinned, on_own_thread, set_sysctl, without_ipv6
 from orchestra.network.routers import BRIDGE
 from orchestra.network.shaping import ensure_shapes, follow_shapes
@@ -59,6 +59,7 @@ def _create(router: Router, ends: Iterable[tuple[Plug, int]]) -> dict[Plug, int 
     bridge = links.index_of(BRIDGE)
     if bridge is None:
         raise OrchestraError(f"cannot plug into {router.label}: its bridge is gone", "run the command again")
+    antispoof.pin([plug for plug, _ in ends])
     with links.rtnetlink() as channel:
         requests = [
             links.new_veth(plug.port, plug.interface, fd, far_mac=plug.mac, master=bridge, up=True)
@@ -129,10 +130,10 @@ def _keep_apart(interface: str) -> None:
 
 
 def is_plugged(plug: Plug) -> bool:
-    """Whether both ends are there and belong together."""
+    """Whether both ends are there and belong together, and its addresses are its own."""
     if not (is_pinned(plug.router) and is_pinned(plug.net_pin)):
         return False
-    port = inside(plug.router, lambda: links.index_of(plug.port))
+    port = inside(plug.router, lambda: links.index_of(plug.port) if antispoof.is_pinned(plug) else None)
     return on_own_thread(lambda: _is_connected(plug, port))
 
 
@@ -159,10 +160,11 @@ def unplug(ports: Iterable[tuple[str, str]]) -> None:
             inside(pin, partial(_delete_ports, its_ports))
 
 
-def _delete_ports(ports: Iterable[str]) -> None:
+def _delete_ports(ports: Sequence[str]) -> None:
     names = [name for port in ports for name in (port, valve_of(port))]
     found = [(index, name) for name in names if (index := links.index_of(name)) is not None]
     with links.rtnetlink() as channel:
         channel.perform([links.put_in_group(index, name, _GOING) for index, name in found])
         if found:
             channel.perform([links.delete_group(_GOING)])
+    antispoof.unpin(ports)

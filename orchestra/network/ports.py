@@ -1,7 +1,8 @@
 """Host ports: holding them, and knowing who else does.
 
 A published port is led to its container by the firewall; a socket is bound to it all the same, so that nobody else
-takes it, a conflict is an error at once, and IPv6 (which the firewall does not lead) has somebody to answer.
+takes it, a conflict is an error at once, and IPv6 (which the firewall does not lead) has somebody to answer. A long
+range has no sockets: it is only looked whether somebody has a port of it.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import contextlib
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestra.errors import OrchestraError
+from orchestra.network.incoming import packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-_LISTEN = "0A"
+_LISTEN, _UNCONNECTED = "0A", "07"  # include/net/tcp_states.h
+_EVERY = "0.0.0.0"
 
 
 def hold(host_ip: str, port: int, protocol: str) -> list[socket.socket]:
@@ -62,35 +65,66 @@ def _bind(address: str, port: int, protocol: str) -> socket.socket:
 
 
 def _refused(host_ip: str, port: int, protocol: str, refusal: OSError) -> OrchestraError:
-    where = f"host port {port}/{protocol}" if host_ip == "" else f"host port {port}/{protocol} on {host_ip}"
+    where = _where(host_ip, port, protocol)
     if refusal.errno == errno.EADDRINUSE:
-        holder = taken_by(port, protocol) or "somebody"
-        return OrchestraError(
-            f"cannot publish {where}: it is used by {holder}", "choose another host port or stop it"
-        )
+        return _is_used(host_ip, port, protocol)
     if refusal.errno == errno.EADDRNOTAVAIL:
         return OrchestraError(f"cannot publish {where}: this machine has no such address", "see `ip address`")
     return OrchestraError(f"cannot publish {where}: {refusal.strerror}")
 
 
+def _is_used(host_ip: str, port: int, protocol: str) -> OrchestraError:
+    holder = taken_by(port, protocol) or "somebody"
+    what = f"cannot publish {_where(host_ip, port, protocol)}: it is used by {holder}"
+    return OrchestraError(what, "choose another host port or stop it")
+
+
+def _where(host_ip: str, port: int, protocol: str) -> str:
+    return f"host port {port}/{protocol}" + (f" on {host_ip}" if host_ip else "")
+
+
+def refuse_taken(host_ip: str, first: int, last: int, protocol: str, ours: Collection[int]) -> None:
+    """Raises OrchestraError where a socket of this machine, other than ours (by inode), waits at one of the ports for
+    whoever comes by IPv4. One of UDP that is connected does not: the firewall leads no answers astray."""
+    for bound in _bound(protocol):
+        if not first <= bound.port <= last or bound.inode in ours or bound.state not in (_LISTEN, _UNCONNECTED):
+            continue
+        if _every(bound.address) or (
+            len(bound.address) == 4 and host_ip in ("", _EVERY, socket.inet_ntoa(bound.address))
+        ):
+            raise _is_used(host_ip, bound.port, protocol)
+
+
 def taken_by(port: int, protocol: str) -> str | None:
     """Who has the host port, for people; None when nobody is found."""
-    inodes = {f"socket:[{inode}]" for inode in _inodes(port, protocol)}
+    inodes = {f"socket:[{bound.inode}]" for bound in _bound(protocol) if bound.port == port}
     if not inodes:
         return None
     return next(_holders(inodes), "a process that cannot be seen from here")
 
 
-def _inodes(port: int, protocol: str) -> Iterator[str]:
-    """Sockets bound to the port, by the tables of proc_net(5)."""
+class _Bound(NamedTuple):
+    address: bytes
+    port: int
+    state: str
+    inode: int
+
+
+def _bound(protocol: str) -> Iterator[_Bound]:
+    """This machine's sockets that keep others from a port, by the tables of proc_net(5)."""
     for table in (protocol, f"{protocol}6"):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/net/{table}") as lines:
             next(lines)
             for line in lines:
-                fields = line.split()
-                bound = int(fields[1].rpartition(":")[2], 16) == port
-                if bound and (protocol == "udp" or fields[3] == _LISTEN):
-                    yield fields[9]
+                _, local, _, state, _, _, _, _, _, inode, _ = line.split(maxsplit=10)
+                if protocol == "udp" or state == _LISTEN:
+                    address, _, port = local.partition(":")
+                    yield _Bound(packed(address), int(port, 16), state, int(inode))
+
+
+def _every(address: bytes) -> bool:
+    """0.0.0.0 or ::, which has IPv4 as well unless it was asked not to (ipv6(7), IPV6_V6ONLY)."""
+    return not any(address)
 
 
 def _holders(inodes: set[str]) -> Iterator[str]:

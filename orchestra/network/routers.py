@@ -14,7 +14,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from orchestra.errors import OrchestraError
-from orchestra.network import conntrack, firewall, foreign, links, nft
+from orchestra.network import antispoof, conntrack, firewall, foreign, links, nft
 from orchestra.network.inside import begin, inside, is_pinned, pin_new_namespace, set_sysctl, unpin
 
 if TYPE_CHECKING:
@@ -70,15 +70,14 @@ def ensure_router(router: Router) -> list[str]:
         pin_new_namespace(router.pin)
     inside(router.pin, _settle)
     if router.uplink is None:
-        inside(router.pin, lambda: _ensure_bridge(router))
-        return []
+        return inside(router.pin, lambda: _ensure_bridge(router))
     notices = _ensure_forwarding()
     with nft.nfnetlink() as channel, links.rtnetlink() as routes:
         index = _ensure_link(routes, router, router.uplink)
         _claim(routes, router, router.uplink, index)
         # Before there is a way in or out: the router's end is down, or it has been protected before.
         firewall.ensure_table(channel, router, router.uplink)
-        _ensure_ways(routes, router, router.uplink, index)
+        notices += _ensure_ways(routes, router, router.uplink, index)
         return notices + foreign.ensure_forward_accept(channel, router, router.uplink)
 
 
@@ -88,12 +87,19 @@ def _settle() -> None:
             set_sysctl(setting, value)
 
 
-def _ensure_bridge(router: Router) -> None:
+def _ensure_bridge(router: Router) -> list[str]:
     prefix = int(router.subnet.partition("/")[2])
+    pinned = antispoof.ensure_table()
     with links.rtnetlink() as channel:
         channel.perform([links.new_bridge(BRIDGE, links.mac_of(router.gateway)), links.link_up(1, "lo")])
         bridge = _index(BRIDGE, router)
         channel.perform([links.link_up(bridge, BRIDGE), links.address(bridge, BRIDGE, router.gateway, prefix)])
+    if pinned:
+        return []
+    return [
+        f"network {router.label}: a container with NET_RAW or NET_ADMIN can take its neighbours' addresses, "
+        "since this kernel has no CONFIG_NF_TABLES_BRIDGE"
+    ]
 
 
 def _ensure_link(channel: Channel, router: Router, uplink: Uplink) -> int:
@@ -118,14 +124,15 @@ def _claim(channel: Channel, router: Router, uplink: Uplink, index: int) -> None
             raise SubnetTaken(router, subnet)
 
 
-def _ensure_ways(channel: Channel, router: Router, uplink: Uplink, index: int) -> None:
-    inside(router.pin, lambda: _wire_inside(router, uplink))
+def _ensure_ways(channel: Channel, router: Router, uplink: Uplink, index: int) -> list[str]:
+    notices = inside(router.pin, lambda: _wire_inside(router, uplink))
     channel.perform(
         [
             links.address(index, uplink.link, uplink.host_address, _UPLINK_PREFIX, routed=False),
             links.route(router.subnet, index, uplink.link, uplink.router_address),
         ]
     )
+    return notices
 
 
 def _make_uplink(channel: Channel, router: Router, uplink: Uplink) -> None:
@@ -152,8 +159,8 @@ def _is_whole(router: Router, uplink: Uplink) -> bool:
     return found is not None and found[1] == index
 
 
-def _wire_inside(router: Router, uplink: Uplink) -> None:
-    _ensure_bridge(router)
+def _wire_inside(router: Router, uplink: Uplink) -> list[str]:
+    notices = _ensure_bridge(router)
     set_sysctl("net/ipv4/ip_forward", "1")
     index = _index(_UPLINK_INSIDE, router)
     with links.rtnetlink() as channel:
@@ -164,6 +171,7 @@ def _wire_inside(router: Router, uplink: Uplink) -> None:
                 links.route(None, index, _UPLINK_INSIDE, uplink.host_address),
             ]
         )
+    return notices
 
 
 def _delete_link(name: str) -> None:
@@ -236,7 +244,7 @@ def alive(router: Router) -> bool:
     if not is_pinned(router.pin):
         return False
     if router.uplink is None:
-        return inside(router.pin, lambda: links.index_of(BRIDGE)) is not None
+        return inside(router.pin, _has_bridge)
     index = links.index_of(router.uplink.link)
     if index is None or not _forwards() or not inside(router.pin, _is_whole_inside):
         return False
@@ -247,9 +255,13 @@ def alive(router: Router) -> bool:
         return nft.has_table(channel, firewall.table_of(router.id)) and foreign.is_let_through(channel, router)
 
 
+def _has_bridge() -> bool:
+    return links.index_of(BRIDGE) is not None and antispoof.is_whole()
+
+
 def _is_whole_inside() -> bool:
     index = links.index_of(_UPLINK_INSIDE)
-    if index is None or links.index_of(BRIDGE) is None or not _forwards():
+    if index is None or not _has_bridge() or not _forwards():
         return False
     with links.rtnetlink() as channel:
         return links.route_of(channel, _ELSEWHERE) == index

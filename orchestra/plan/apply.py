@@ -7,10 +7,11 @@ from itertools import product
 from typing import Literal
 
 from ..errors import OrchestraError
-from ..stack.model import Network, Port, Service, Stack
+from ..stack.model import Network, Service, Stack
 from ..values import replace
 from .changes import GENERATION
 from .facts import Replacement, Seen, Target, Wanted, container_name, jobs
+from .portranges import fixed_range
 from .replacing import free_name, undrained, why_in_place
 from .update import as_updated
 
@@ -97,24 +98,13 @@ def _refuse_shared_ports(targets: Mapping[str, Target], stack: Stack, chosen: Co
             continue
         for service in map(stack.services.__getitem__, sorted(chosen & stack.services.keys())):
             for mine, its in product(service.ports, orphan.service.ports):
-                if _collide(mine, its):
+                wished, held = fixed_range(mine), fixed_range(its)
+                if wished and held and wished.meets(held):
                     raise OrchestraError(
-                        f"cannot start {service.name}: host port {_first(mine)}/{mine.protocol} is used by {name}, "
+                        f"cannot start {service.name}: host port {wished} is used by {name}, "
                         "which is of no service in the stack file any more",
                         "take that away with --remove-orphans, or choose another host port",
                     )
-
-
-def _collide(one: Port, other: Port) -> bool:
-    """A range takes what is free."""
-    first = _first(one)
-    same = first is not None and (first, one.protocol) == (_first(other), other.protocol)
-    return same and (one.host_ip == other.host_ip or "" in (one.host_ip, other.host_ip))
-
-
-def _first(port: Port) -> int | None:
-    """The host port, where only one will do."""
-    return port.published[0] if port.published and port.published[0] == port.published[1] else None
 
 
 def _replicas(before: Wanted, seen: Mapping[str, Seen], stack: Stack, service: Service) -> dict[str, int]:

@@ -54,7 +54,10 @@ class Plug:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A host port that leads to a container. `host_ip` "" means all addresses, IPv4 and IPv6."""
+    """A host port that leads to a container. `host_ip` "" means all addresses, IPv4 and IPv6.
+
+    With a `count` it is so many in a row, each of which leads to the next port; on IPv4 only.
+    """
 
     owner: str  # "store/web", for the error when somebody else wants the port
     host_ip: str
@@ -63,3 +66,4 @@ class Publication:
     router: str  # Router.id through which it goes
     address: str
     port: int
+    count: int = 1

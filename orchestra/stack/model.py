@@ -75,14 +75,22 @@ class Restart:
     attempts: int | None = None
 
 
+UNFOLDED = 100
+"""Ports of a range that is taken apart. A longer one stays whole: a rule of the firewall, and no sockets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A published port. `published` is a first and last host port; None asks for any free one."""
+    """A published port. `published` is a first and last host port; None asks for any free one.
+
+    With a `count` it is so many in a row: the first one leads to `target`, the next one to the next.
+    """
 
     target: int
     published: tuple[int, int] | None
     host_ip: str = ""  # "" means every address: 0.0.0.0 and ::
     protocol: Protocol = "tcp"
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestra.stack.model import Port
+from orchestra.stack.model import UNFOLDED, Port
 from orchestra.stack.problems import Path
 from orchestra.stack.scalars import spelled
 from orchestra.stack.scope import Scope, unique
@@ -15,8 +15,8 @@ from orchestra.stack.units import ip_version
 
 _PROTOCOLS = ("tcp", "udp")
 _SHORT = 'write it like "8080:80", "127.0.0.1:8080:80" or "9000-9003:9000-9003/udp"'
-MOST = 20_000
-"""Ports of one service: each is a socket, and a rule of the firewall."""
+MOST = 1000
+"""Ports of one service, a range that stays whole as one: each other is a socket or two, and a rule."""
 
 
 class _BadPort(ValueError):
@@ -24,8 +24,8 @@ class _BadPort(ValueError):
 
 
 def ports(value: Any, path: Path, scope: Scope) -> list[dict[str, Any]]:
-    """Every port in the long form, equal ranges unfolded; of two that are the same, the later one stays."""
-    found: dict[tuple[str, str, int, str], dict[str, Any]] = {}
+    """Every port in the long form, short ranges unfolded; of two that are the same, the later one stays."""
+    found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     for index, entry in enumerate(value or ()):
         if entry is None:
             continue
@@ -37,51 +37,79 @@ def ports(value: Any, path: Path, scope: Scope) -> list[dict[str, Any]]:
         for port in parsed:
             found[_identity(port)] = port
         if len(found) > MOST:
-            scope.report.key_problem(path, f"more than {MOST} ports")
+            longer = f'a range of more than {UNFOLDED}, like "10000-20000:10000-20000", counts as one'
+            scope.report.key_problem(path, f"more than {MOST} ports ({longer})")
             return []
-    return list(found.values())
+    whole = [port for port in found.values() if isinstance(port["target"], str)]
+    return [port for port in found.values() if not any(_is_within(port, other) for other in whole)]
 
 
-def _identity(port: dict[str, Any]) -> tuple[str, str, int, str]:
-    return port.get("host_ip", ""), port.get("published", ""), port["target"], port["protocol"]
+def _identity(port: dict[str, Any]) -> tuple[str, str, str, str]:
+    return port.get("host_ip", ""), port.get("published", ""), str(port["target"]), port["protocol"]
+
+
+def _is_within(port: dict[str, Any], whole: dict[str, Any]) -> bool:
+    """Whether it is one of those of the range, with the same port inside."""
+    if port is whole or not port.get("published") or _where(port) != _where(whole):
+        return False
+    (outside, last), (inside, end) = _range(port["published"]), _range(str(port["target"]))
+    (first, most), (target, _) = _range(whole["published"]), _range(whole["target"])
+    return last - outside == end - inside and first <= outside and last <= most and outside - first == inside - target
+
+
+def _where(port: dict[str, Any]) -> tuple[str, str]:
+    return port.get("host_ip", ""), port["protocol"]
 
 
 def _long(entry: dict[str, Any]) -> list[dict[str, Any]]:
     target = entry.get("target")
     if target is None:
         raise _BadPort("target is missing (the port inside of the container)")
-    port: dict[str, Any] = {"mode": entry.get("mode", "ingress"), "target": _number(spelled(target))}
+    base = {key: entry[key] for key in entry if key in ("name", "app_protocol")}
+    base["mode"] = entry.get("mode", "ingress")
     if entry.get("host_ip"):
-        port["host_ip"] = _address(str(entry["host_ip"]))
-    if entry.get("published") not in (None, ""):
-        _range(spelled(entry["published"]))
-        port["published"] = spelled(entry["published"])
-    port["protocol"] = _protocol(str(entry.get("protocol", "tcp")))
-    return [port | {key: entry[key] for key in entry if key in ("name", "app_protocol")}]
+        base["host_ip"] = _address(str(entry["host_ip"]))
+    base["protocol"] = _protocol(str(entry.get("protocol", "tcp")))
+    published = "" if entry.get("published") is None else spelled(entry["published"])
+    return _paired(base, published, spelled(target), f"{published}:{spelled(target)}")
 
 
 def _short(text: str) -> list[dict[str, Any]]:
     body, slash, protocol = text.partition("/")
     protocol = _protocol(protocol) if slash else "tcp"
     address, published, target = _split(body, text)
-    targets = _range(target)
-    if targets[1] - targets[0] > MOST:
-        raise _BadPort(f"{text!r} is more than {MOST} ports")
     base: dict[str, Any] = {"mode": "ingress"}
     if address:
         base["host_ip"] = _address(address)
-    if not published:
-        return [base | {"target": each, "protocol": protocol} for each in range(targets[0], targets[1] + 1)]
+    return _paired(base | {"protocol": protocol}, published, target, text)
+
+
+def _paired(base: dict[str, Any], published: str, target: str, text: str) -> list[dict[str, Any]]:
+    """`text`: the entry, for people. Port 0 of the host is any free one, as for bind(2)."""
+    inside = _range(target)
+    count = inside[1] - inside[0] + 1
+    if published in ("", "0"):
+        if count > UNFOLDED:
+            raise _BadPort(f"{text!r} is {count} ports without host ports (expected {UNFOLDED} at most)")
+        return [_port(base, each) for each in range(inside[0], inside[1] + 1)]
     outside = _range(published)
-    if targets[0] == targets[1]:
-        words = published if outside[0] != outside[1] else str(outside[0])
-        return [base | {"target": targets[0], "published": words, "protocol": protocol}]
-    if outside[1] - outside[0] != targets[1] - targets[0]:
+    if count == 1:
+        return [_port(base, inside[0], published if outside[0] != outside[1] else str(outside[0]))]
+    if outside[1] - outside[0] + 1 != count:
         raise _BadPort(f"{text!r} pairs ranges of different length")
-    return [
-        base | {"target": inside, "published": str(outside[0] + offset), "protocol": protocol}
-        for offset, inside in enumerate(range(targets[0], targets[1] + 1))
-    ]
+    if count <= UNFOLDED:
+        return [_port(base, inside[0] + nth, str(outside[0] + nth)) for nth in range(count)]
+    if ":" in base.get("host_ip", ""):
+        raise _BadPort(f"{text!r} is {count} ports on IPv6 (expected {UNFOLDED} at most there, or an IPv4 address)")
+    return [_port(base, target, published)]
+
+
+def _port(base: dict[str, Any], target: int | str, published: str = "") -> dict[str, Any]:
+    """In the order of Compose's documentation; `target` is a number, or a range that stays whole."""
+    given = {"host_ip": base["host_ip"]} if "host_ip" in base else {}
+    said = {"published": published} if published else {}
+    port: dict[str, Any] = {"mode": base["mode"], **given, "target": target, **said, "protocol": base["protocol"]}
+    return port | {key: base[key] for key in ("name", "app_protocol") if key in base}
 
 
 def _split(body: str, text: str) -> tuple[str, str, str]:
@@ -136,12 +164,15 @@ def expose(value: Any, path: Path, scope: Scope) -> list[str]:
 
 def parsed(ports: list[dict[str, Any]]) -> tuple[Port, ...]:
     """The model's ports as values; `published: 8000-8002` on one target is any free one of the range."""
-    return tuple(
-        Port(
-            target=port["target"],
-            published=_range(port["published"]) if port.get("published") else None,
-            host_ip=port.get("host_ip", ""),
-            protocol=port["protocol"],
-        )
-        for port in ports
+    return tuple(map(_parsed, ports))
+
+
+def _parsed(port: dict[str, Any]) -> Port:
+    first, last = _range(str(port["target"]))
+    return Port(
+        target=first,
+        published=_range(port["published"]) if port.get("published") else None,
+        host_ip=port.get("host_ip", ""),
+        protocol=port["protocol"],
+        count=last - first + 1,
     )

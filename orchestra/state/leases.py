@@ -1,4 +1,4 @@
-"""What only one may hold on this machine: id ranges of containers, subnets of networks. One file under flock.
+"""What only one may hold on this machine: ranges of ids and of host ports, subnets. One file under flock.
 
 A lease is held under a key that its holder can derive again, so that asking twice gives the same thing and a
 holder that was killed finds what it had.
@@ -30,6 +30,8 @@ class Leases:
         # In external networks: network id -> "STACK/CONTAINER", or "STACK/" for its resolver -> address
         self.addresses: dict[str, dict[str, str]] = content.get("addresses", {})
         self.volumes: dict[str, list[str]] = content.get("volumes", {})  # volume -> each "STACK/CONTAINER" with it
+        # Of host ports, held by no socket: "STACK/CONTAINER" -> each [host address, first, last, protocol]
+        self.ports: dict[str, list[list[Any]]] = content.get("ports", {})
         self._taken: set[int] = set()  # ranges of all holders and of others, once somebody asked for a new one
 
     def range_of(self, key: str) -> int:
@@ -54,12 +56,19 @@ class Leases:
             mine = [f"{stack}/{container}" for container in used.get(name, ())]
             self._put(self.volumes, name, sorted(others + mine))
 
+    def hold_ports(self, stack: str, ranges: Mapping[str, Iterable[Sequence[Any]]]) -> None:
+        """Exactly these are held by a stack: container -> ranges of host ports."""
+        mine = {f"{stack}/{container}": sorted(map(list, its)) for container, its in ranges.items()}
+        for holder in {*mine, *(each for each in self.ports if each.startswith(f"{stack}/"))}:
+            self._put(self.ports, holder, mine.get(holder))
+
     def let_go(self, holder: str, network: str | None = None) -> None:
-        """What a holder ("STACK/CONTAINER") had of volumes and external networks, or of that network only."""
+        """What a holder ("STACK/CONTAINER") had of volumes, ports and external networks, or of that network only."""
         for ident, held in list(self.addresses.items()):
             if network in (None, ident):
                 self._put(self.addresses, ident, {each: address for each, address in held.items() if each != holder})
         if network is None:
+            self.ports.pop(holder, None)
             for name, holders in list(self.volumes.items()):
                 self._put(self.volumes, name, [each for each in holders if each != holder])
 
@@ -76,6 +85,7 @@ class Leases:
             "subnets": self.subnets,
             "addresses": self.addresses,
             "volumes": self.volumes,
+            "ports": self.ports,
         }
 
 

@@ -15,6 +15,7 @@ from ..places import Places
 from ..plan.addresses import allocate, interfaces, joins_of
 from ..plan.facts import Target, Wanted
 from ..plan.launch import capabilities
+from ..plan.portranges import PortRange
 from ..plan.subnets import choose_subnet, choose_uplink, gateway_of, overlap
 from ..plan.wiring import Publication, Router, Uplink
 from ..runtime import seccomp
@@ -24,7 +25,7 @@ from ..state.leases import Leases, leases
 from ..state.users import users
 from ..values import dataclass
 from .book import Page
-from .ports import HeldPorts
+from .ports import HeldPorts, long_ranges
 
 T = TypeVar("T")
 
@@ -71,14 +72,15 @@ def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSo
             for key, router in routers.items()
         }
         _lease_outside(places, page, wanted, routers, addresses, held_leases)
-    ways = _ways(wanted.targets, routers, addresses)
-    ports = held.choose(wanted.targets, _had(wanted, page), ways)
-    leaving = set(page.seen) - set(wanted.targets)
+        ways = _ways(wanted.targets, routers, addresses)
+        chosen = held.choose(wanted.targets, _had(wanted, page), ways, _ranges_of_others(places, held_leases))
+        ports = {**_only(page.ports, set(page.seen) - set(wanted.targets)), **chosen}
+        _lease_ranges(places, ports, held_leases)
     return Admitted(
         routers,
         # Who leaves a network, or is replaced by one that is not in it, has its address until it has gone.
         {key: {**_only(page.addresses.get(key, {}), set(page.seen)), **given} for key, given in addresses.items()},
-        {**_only(page.ports, leaving), **ports},
+        ports,
         {**page.bases, **bases},
     )
 
@@ -169,6 +171,25 @@ def _lease_outside(
             if mount.type == "volume" and (volume := wanted.volumes.get(mount.source)):
                 used.setdefault(volume.name, []).append(name)
     held.use_volumes(places.name, used)
+
+
+def _ranges_of_others(places: Places, held: Leases) -> dict[str, list[PortRange]]:
+    """Long ranges of host ports that stacks have of which something is left."""
+    found: dict[str, list[PortRange]] = {}
+    others = set(users(places.home, held.ports)) - {places.name}
+    for holder, ranges in held.ports.items():
+        stack = holder.partition("/")[0]
+        if stack in others:
+            found.setdefault(stack, []).extend(PortRange(*each) for each in ranges)
+    return found
+
+
+def _lease_ranges(places: Places, ports: Mapping[str, Iterable[Publication]], held: Leases) -> None:
+    ranges = {
+        name: [(each.host_ip, each.first, each.last, each.protocol) for each in long_ranges(published)]
+        for name, published in ports.items()
+    }
+    held.hold_ports(places.name, ranges)
 
 
 def _had(wanted: Wanted, page: Page) -> dict[str, tuple[Publication, ...]]:

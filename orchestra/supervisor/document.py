@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import OrchestraError
 from ..network.shaping import shapes
+from ..plan import spelling
 from ..plan.defaults import PIDS_LIMIT
 from ..plan.launch import capabilities, resources_of
 from ..runtime import cgroups, processes
@@ -187,8 +188,8 @@ def _networks(world: World, row: Row, service: Service) -> Document:
             }
     ports: dict[str, list[Document]] = {}
     for port in row["ports"]:
-        entry = {"HostIp": port["host_ip"] or "0.0.0.0", "HostPort": str(port["host_port"])}
-        ports.setdefault(f"{port['port']}/{port['protocol']}", []).append(entry)
+        entry = {"HostIp": port["host_ip"] or "0.0.0.0", "HostPort": spelling.ports(port["host_port"], port["count"])}
+        ports.setdefault(f"{spelling.ports(port['port'], port['count'])}/{port['protocol']}", []).append(entry)
     return {"Networks": networks, "Ports": ports}
 
 

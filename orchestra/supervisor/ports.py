@@ -1,21 +1,25 @@
 """Host ports of a stack: chosen, held as long as they are wanted, so that nobody else takes them meanwhile.
 
 The sockets are stored with the keeper: while a supervisor is replaced, the port stays taken and connections wait.
+A long range has no sockets: a lease keeps other stacks from it.
 """
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from ..errors import OrchestraError
-from ..network.ports import hold
+from ..network.ports import hold, refuse_taken
 from ..plan.facts import Target
+from ..plan.portranges import PortRange, fixed_range, range_of
 from ..plan.wiring import Publication
-from ..stack.model import Port
+from ..stack.model import UNFOLDED, Port
 
 Key = tuple[str, int, str]
 """(host address, host port, protocol)"""
@@ -23,6 +27,8 @@ Fresh = dict[Key, list[socket.socket]]
 """Held a moment ago, for a choice that is not complete yet."""
 EPHEMERAL = (32768, 60999)
 """ip_local_port_range(7): where a port that was not named is looked for."""
+SHARE = 4
+"""One in so many of the descriptors that a process may have are for held ports; each of them has two at the most."""
 
 
 class HeldPorts:
@@ -57,21 +63,25 @@ class HeldPorts:
         targets: Mapping[str, Target],
         before: Mapping[str, tuple[Publication, ...]],
         ways: Mapping[str, tuple[str, str]],
+        leased: Mapping[str, Sequence[PortRange]],
     ) -> dict[str, tuple[Publication, ...]]:
         """Container -> what it publishes; every port is held when this returns. May be called in a thread.
 
-        `before`: what containers have now and keep; `ways`: container -> (router id, address) to publish through.
-        Raises OrchestraError naming who holds a port, and holds no more than before.
+        `before`: what containers have now and keep; `ways`: container -> (router id, address) to publish through;
+        `leased`: stack -> long ranges that it has. Raises OrchestraError naming who holds a port, and holds no more
+        than before.
         """
+        published = {name: one for name, one in sorted(targets.items()) if one.service.ports and name in ways}
+        _refuse_too_many(published)
+        whole = self._whole(published, leased)
         fresh: Fresh = {}
         try:
             chosen = {
                 name: tuple(
-                    self._publication(name, target, port, before.get(name, ()), ways[name], fresh)
+                    self._publication(name, target, port, before.get(name, ()), ways[name], fresh, whole)
                     for port in target.service.ports
                 )
-                for name, target in sorted(targets.items())
-                if target.service.ports and name in ways
+                for name, target in published.items()
             }
         except OrchestraError:
             for sockets in fresh.values():
@@ -81,6 +91,26 @@ class HeldPorts:
         self._sockets.update(fresh)  # only now: until then nobody serves them, so that they can be closed again
         return chosen
 
+    def _whole(
+        self, targets: Mapping[str, Target], leased: Mapping[str, Sequence[PortRange]]
+    ) -> dict[PortRange, str]:
+        """Long ranges, and who has them. Raises OrchestraError where somebody has a port of one of these targets'."""
+        found = {each: f"stack {stack}" for stack, ranges in leased.items() for each in ranges}
+        ours = {os.fstat(held.fileno()).st_ino for sockets in self._sockets.values() for held in sockets}
+        for name, target in targets.items():
+            for port in target.service.ports:
+                asked = fixed_range(port)
+                if port.count == 1 or asked is None or found.get(asked) == target.service.name:
+                    continue  # replicas share a range
+                owner = f"{target.service.name} ({name})"
+                _refuse_met(owner, asked, found)
+                try:
+                    refuse_taken(asked.host_ip, asked.first, asked.last, asked.protocol, ours)
+                except OrchestraError as error:
+                    raise OrchestraError(f"cannot start {owner}: {error.what}", error.hint) from None
+                found[asked] = target.service.name
+        return found
+
     def _publication(
         self,
         name: str,
@@ -89,23 +119,30 @@ class HeldPorts:
         before: tuple[Publication, ...],
         way: tuple[str, str],
         fresh: Fresh,
+        whole: Mapping[PortRange, str],
     ) -> Publication:
         owner = f"{target.service.name} ({name})"
-        kept = next((one for one in before if _serves(one, port)), None)
-        host_port = kept.host_port if kept else self._find(owner, target, port, fresh)
+        if port.count > 1:
+            assert port.published is not None
+            first = port.published[0]
+            return Publication(owner, port.host_ip, first, port.protocol, *way, port.target, port.count)
+        kept = next((one for one in before if _serves(one, port) and not _holder(range_of(one), whole)), None)
+        host_port = kept.host_port if kept else self._find(owner, target, port, fresh, whole)
         key = (port.host_ip, host_port, port.protocol)
         if key not in self._sockets and key not in fresh:
             self._hold(owner, key, fresh)
         return Publication(owner, port.host_ip, host_port, port.protocol, way[0], way[1], port.target)
 
-    def _find(self, owner: str, target: Target, port: Port, fresh: Fresh) -> int:
+    def _find(self, owner: str, target: Target, port: Port, fresh: Fresh, whole: Mapping[PortRange, str]) -> int:
         first, last = port.published or EPHEMERAL
         if first == last:
+            _refuse_met(owner, PortRange(port.host_ip, first, last, port.protocol), whole)
             return first  # replicas share it: connections are spread over them
         problem: OrchestraError | None = None
         for number in range(first, last + 1):
             key = (port.host_ip, number, port.protocol)
-            if key in self._sockets or key in fresh:
+            asked = PortRange(port.host_ip, number, number, port.protocol)
+            if key in self._sockets or key in fresh or _holder(asked, whole):
                 continue
             try:
                 self._hold(owner, key, fresh)
@@ -124,10 +161,45 @@ class HeldPorts:
             raise OrchestraError(f"cannot start {owner}: {error.what}", error.hint) from None
 
 
+def _refuse_too_many(targets: Mapping[str, Target]) -> None:
+    """Before the first one is held. Raises OrchestraError."""
+    singles = {
+        (port, "" if (asked := fixed_range(port)) and asked.first == asked.last else name)
+        for name, target in targets.items()
+        for port in target.service.ports
+        if port.count == 1
+    }
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE // 2
+    if len(singles) > most:
+        raise OrchestraError(
+            f"cannot publish {len(singles)} ports: a stack has {most} at the most, since each is held by sockets",
+            f"publish neighbours as one range of more than {UNFOLDED} ports, which needs none; or raise `ulimit -n`",
+        )
+
+
+def _refuse_met(owner: str, asked: PortRange, whole: Mapping[PortRange, str]) -> None:
+    holder = _holder(asked, whole)
+    if holder:
+        raise OrchestraError(
+            f"cannot start {owner}: cannot publish host port {asked}: it is used by {holder}",
+            "choose another host port or stop it",
+        )
+
+
+def _holder(asked: PortRange, whole: Mapping[PortRange, str]) -> str:
+    """Who has a long range with a port of these in it; "" for nobody."""
+    return next((f"{who}, which has {held}" for held, who in whole.items() if held.meets(asked)), "")
+
+
+def long_ranges(published: Iterable[Publication]) -> set[PortRange]:
+    return {range_of(one) for one in published if one.count > 1}
+
+
 def _serves(one: Publication, port: Port) -> bool:
     first, last = port.published or EPHEMERAL
     return (
-        one.port == port.target
+        one.count == 1
+        and one.port == port.target
         and one.protocol == port.protocol
         and one.host_ip == port.host_ip
         and first <= one.host_port <= last

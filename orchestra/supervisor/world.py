@@ -108,7 +108,13 @@ class World:
     def row(self, name: str) -> Row:
         hold = next((hold for hold in self.plan.holds if hold.container == name), None)
         ports: list[PortRow] = [
-            {"host_ip": one.host_ip, "host_port": one.host_port, "port": one.port, "protocol": one.protocol}
+            {
+                "host_ip": one.host_ip,
+                "host_port": one.host_port,
+                "port": one.port,
+                "protocol": one.protocol,
+                "count": one.count,
+            }
             for one in self.page.ports.get(name, ())
         ]
         addresses = {key: held[name] for key, held in self.page.addresses.items() if name in held}

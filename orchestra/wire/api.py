@@ -25,6 +25,7 @@ class PortRow(TypedDict):
     host_port: int
     port: int
     protocol: str
+    count: int  # of neighbours, each of which leads to the next port; 1 but for a long range
 
 
 class Row(TypedDict):

@@ -58,6 +58,7 @@ BREAKAGES: dict[str, Callable[[Router], object]] = {
     "uplink down": lambda router: run("ip", "link", "set", link_of(router), "down"),
     "route deleted": lambda router: run("ip", "route", "del", router.subnet),
     "ruleset flushed": lambda router: run("nft", "flush", "ruleset"),
+    "router's ruleset flushed": lambda router: inside_router(router, "nft", "flush", "ruleset"),
     "bridge deleted": lambda router: inside_router(router, "ip", "link", "del", "br0"),
     "router's end deleted": lambda router: inside_router(router, "ip", "link", "del", "up0"),
     "default route deleted": lambda router: inside_router(router, "ip", "route", "del", "default"),
