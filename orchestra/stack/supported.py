@@ -80,6 +80,7 @@ def refuse_unbuilt(model: dict[str, Any], scope: Scope) -> None:
         _network_mode(service, path, scope)
         _bandwidth(service, path, scope)
         _joins(service, path, scope)
+        _resolvers(service, path, model.get("networks", {}), scope)
         _mounts(service, path, scope)
     for key, network in model.get("networks", {}).items():
         _network(network, ("networks", key), scope)
@@ -179,6 +180,12 @@ def _joins(service: dict[str, Any], path: Path, scope: Scope) -> None:
         for key in entry or {}:
             if key in _JOIN_REFUSED:
                 scope.report.key_problem((*path, "networks", network, key), f"{key} is not supported yet")
+
+
+def _resolvers(service: dict[str, Any], path: Path, networks: dict[str, Any], scope: Scope) -> None:
+    joined = [networks[key] for key in service.get("networks") or () if key in networks]
+    if service.get("dns") and joined and all(network.get("internal") for network in joined):
+        scope.report.warn(f"{spell((*path, 'dns'))} has no effect: none of its networks leads out")
 
 
 def _mounts(service: dict[str, Any], path: Path, scope: Scope) -> None:

@@ -233,6 +233,17 @@ def test_only_what_the_file_says_of_an_external_network_is_a_warning(
     assert [line.partition(":")[0] for line in told] == warnings
 
 
+@pytest.mark.parametrize(("joined", "warned"), [("[in]", True), ("[in, out]", False)])
+def test_a_resolver_that_is_never_asked_is_a_warning(
+    loaded: Callable[..., object], joined: str, warned: bool
+) -> None:
+    """Who is in internal networks only has no way to it."""
+    text = f"services: {{a: {{rootfs: host, dns: 192.0.2.1, networks: {joined}}}}}\n"
+    text += "networks: {in: {internal: true}, out: {}}\n"
+    told = loaded(text).warnings  # type: ignore[attr-defined]
+    assert told == ["services.a.dns has no effect: none of its networks leads out"] * warned
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
