@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestra.errors import OrchestraError
-from orchestra.places import Places
+from orchestra.places import Home, Places
 from orchestra.stack.finding import Disk
 
 from .asked import Asked
@@ -101,7 +101,15 @@ def request(asked: Asked, services: Iterable[str] = (), disk: Disk | None = None
         known_valid=valid.knows,
         remember_valid=valid.remember,
         disk=disk or Disk(),
+        subnet_of=lambda name: _subnet_of(asked.home(), name),
     )
+
+
+def _subnet_of(home: Home, network: str) -> tuple[str, str] | None:
+    from orchestra.state.externals import definition
+
+    found = definition(home, network)
+    return (found.subnet, found.gateway) if found is not None else None
 
 
 def load(asked: Asked, services: Iterable[str] = ()) -> Loaded:

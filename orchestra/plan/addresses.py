@@ -25,7 +25,7 @@ def allocate(
 
     Containers of other stacks are known by the slash in their names.
 
-    Raises OrchestraError when an asked address is outside, taken twice, or the subnet is full.
+    Raises OrchestraError when an asked address is outside, no host's or taken twice, or the subnet is full.
     """
     network = ipaddress.ip_network(subnet)
     fixed = {name: join.ipv4_address for name, join in joins.items() if join.ipv4_address}
@@ -58,8 +58,11 @@ def _check_fixed(
     """`others`: address -> who of another stack has it."""
     seen: dict[str, str] = {gateway: "the gateway", **others}
     for name, address in sorted(fixed.items()):
-        if ipaddress.ip_address(address) not in network:
+        asked = ipaddress.ip_address(address)
+        if asked not in network:
             raise OrchestraError(f"{name} asks for {address}, which is outside of {network}")
+        if asked in (network.network_address, network.broadcast_address):
+            raise OrchestraError(f"{name} asks for {address}, which no container of {network} can have")
         if other := seen.get(address):
             raise OrchestraError(f"{name} asks for {address}, which {other} has")
         seen[address] = name

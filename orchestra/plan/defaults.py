@@ -107,6 +107,14 @@ SYSCTLS: dict[str, str] = {
 """They make NET_RAW and NET_BIND_SERVICE unnecessary. Not with `network_mode: host`, whose values are the host's; the
 runtime refuses them there. The group range ends where the container's ids end."""
 
+IPC_SYSCTLS: tuple[str, ...] = (
+    *(f"kernel.{name}" for name in ("msgmax", "msgmnb", "msgmni", "sem", "shm_rmid_forced")),
+    *(f"kernel.{name}" for name in ("shmall", "shmmax", "shmmni")),
+    *(f"fs.mqueue.{name}" for name in ("msg_default", "msg_max", "msgsize_default", "msgsize_max", "queues_max")),
+)
+"""Parameters of an IPC namespace (ipc_namespaces(7)): with those of the network what a container may set, as docker's
+(cli, opts.ValidateSysctl)."""
+
 PIDS_LIMIT = 2048
 """podman's; docker has none, and a fork bomb takes the machine."""
 

@@ -32,16 +32,22 @@ def lookup(table: Mapping[str, Sequence[str]], name: str) -> tuple[str, ...] | N
     return None if found is None else tuple(found)
 
 
-def reverse(table: Mapping[str, Sequence[str]], name: str) -> str | None:
-    """The first name in the table for the address that is asked for as `5.0.213.10.in-addr.arpa`."""
-    address = reversed_address(name)
-    return next((known for known, addresses in table.items() if address in addresses), None)
+def reverse(table: Mapping[str, Sequence[str]], address: str, stack: str) -> str | None:
+    """The name of an address: its service's own before any other, since an alias may be everybody's. In the table of
+    a stack, a service's own name is the one that has the address as `service.stack` too."""
+    named = [known for known, addresses in table.items() if address in addresses]
+    own = (known for known in named if address in table.get(f"{known}.{stack}".lower(), ()))
+    return next(own, next(iter(named), None))
 
 
 def reversed_address(name: str) -> str | None:
     """The IPv4 address in a name of the reverse tree (RFC 1035, 3.5)."""
     asked = name.lower().removesuffix(".")
     parts = asked.removesuffix(_REVERSE).split(".")
-    if not asked.endswith(_REVERSE) or len(parts) != 4:
+    if not asked.endswith(_REVERSE) or len(parts) != 4 or not all(map(_is_octet, parts)):
         return None
     return ".".join(reversed(parts))
+
+
+def _is_octet(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 3 and str(int(text)) == text and int(text) < 256

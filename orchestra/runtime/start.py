@@ -107,6 +107,8 @@ class _Start:
                 self.driver.attach(self.path, pid)
             set_rlimits(pid, process)
             set_oom_score(pid, process)
+            with step("sysctl"):
+                sysctls.write_ipc(self.prepared.spec["linux"]["sysctl"], pid, self.prepared.base)
         except StartError as error:
             if error.errno == errno.ESRCH:
                 read_verdict(heard, process)  # pid 1 is gone, and has said why

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from orchestra.stack import networking
 from orchestra.stack.problems import Path
 from orchestra.stack.scaling import MOST_CONTAINERS
 from orchestra.stack.scope import Scope
@@ -92,21 +91,17 @@ def _host_ports(services: dict[str, dict[str, Any]], scope: Scope) -> None:
 
 
 def _addresses(network: str, entry: dict[str, Any], services: dict[str, dict[str, Any]], scope: Scope) -> None:
-    """A fixed address is within the subnet, is nobody else's, and is for one container."""
+    """A fixed address is of a subnet that the file names, is nobody else's, and is for one container."""
     config = (entry.get("ipam", {}).get("config") or [{}])[0]
-    gateway = config.get("gateway")
-    owners: dict[str, str] = {gateway: "the gateway"} if gateway else {}
+    owners: dict[str, str] = {}
     for name, service in services.items():
         address = ((service.get("networks") or {}).get(network) or {}).get("ipv4_address")
         if address is None:
             continue
         path: Path = ("services", name, "networks", network, "ipv4_address")
-        subnet = config.get("subnet")
-        if subnet is None and not entry.get("external"):
+        if "subnet" not in config and not entry.get("external"):
             what = f"network {network} has no subnet of its own (say one below networks.{network}.ipam.config)"
             scope.report.problem(path, what)
-        elif subnet is not None and not networking.is_within(address, subnet):
-            scope.report.problem(path, f"{address} is outside of {subnet}")
         if address in owners:
             scope.report.problem(path, f"{address} is the address of {owners[address]} already")
         if replicas(service) > 1:

@@ -15,6 +15,7 @@ from orchestra.values import dataclass
 if TYPE_CHECKING:
     from orchestra.stack.interpolate import Asked
     from orchestra.stack.model import Stack
+    from orchestra.stack.networking import SubnetOf
     from orchestra.stack.nodes import Node
 
 
@@ -34,6 +35,7 @@ class Request:
     known_valid: Callable[[str], bool] | None = None
     remember_valid: Callable[[str], None] | None = None
     disk: Disk = field(default_factory=Disk)
+    subnet_of: SubnetOf | None = None
 
 
 @dataclass(frozen=True, slots=True)

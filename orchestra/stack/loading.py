@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestra.stack import clashes, files, uses
+from orchestra.stack import clashes, files, networking, uses
 from orchestra.stack.assemble import Assembly, Source, assemble, documents
 from orchestra.stack.compose import every_profile, model_of
 from orchestra.stack.files import Found, Loaded, Request
@@ -36,6 +36,7 @@ def load(request: Request, found: Found) -> Loaded:
     model, scope = modelled.model, modelled.scope
     refuse_unbuilt(model, scope)
     clashes.check(model, scope)
+    networking.fixed_addresses(model, request.subnet_of, scope)
     owners = uses.owners(model, request, found.files, scope)
     stack = parse(model, found.files, modelled.disabled, scope, {name: owner.stack for name, owner in owners.items()})
     if scope.report.problems:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from orchestra.stack.model import Join, Network
 from orchestra.stack.problems import Path
 from orchestra.stack.scope import Scope, shown, without_extensions
 from orchestra.stack.units import ip_version
+
+SubnetOf = Callable[[str], "tuple[str, str] | None"]
+"""(subnet, gateway) of an external network, if there is one of that name."""
 
 _SHARED = ("none", "host", "bridge")
 
@@ -126,14 +130,39 @@ def network(key: str, model: dict[str, Any]) -> Network:
     )
 
 
-def is_within(address: str, subnet: str) -> bool:
-    """Whether an address is of a subnet; what is no subnet was told of, and is not held against the address."""
+def fixed_addresses(model: dict[str, Any], subnet_of: SubnetOf | None, scope: Scope) -> None:
+    """Reports each `ipv4_address` that no container can have. What is no subnet was told of elsewhere."""
+    for network, entry in model.get("networks", {}).items():
+        known = _configured(entry) if not entry.get("external") else subnet_of and subnet_of(entry["name"])
+        for name, service in model["services"].items() if known else ():
+            address = ((service.get("networks") or {}).get(network) or {}).get("ipv4_address")
+            if address and known and (why := _why_no_host(address, *known)):
+                path: Path = ("services", name, "networks", network, "ipv4_address")
+                scope.report.problem(path, why)
+
+
+def _configured(entry: dict[str, Any]) -> tuple[str, str | None] | None:
+    config = (entry.get("ipam", {}).get("config") or [{}])[0]
+    return (config["subnet"], config.get("gateway")) if "subnet" in config else None
+
+
+def _why_no_host(address: str, subnet: str, gateway: str | None) -> str | None:
+    """A subnet's first and last address are nobody's (RFC 1122, 3.2.1.3), one is the gateway's."""
     import ipaddress
 
     try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(subnet, strict=False)
+        asked, net = ipaddress.ip_address(address), ipaddress.ip_network(subnet)
     except ValueError:
-        return True
+        return None
+    if asked not in net:
+        return f"{address} is outside of {subnet}"
+    if asked == net.network_address:
+        return f"{address} is the address of the subnet {subnet} itself"
+    if asked == net.broadcast_address:
+        return f"{address} is the broadcast address of {subnet}"
+    if address == (gateway or str(net.network_address + 1)):
+        return f"{address} is the address of the gateway"
+    return None
 
 
 def addressing(model: dict[str, Any], path: Path, scope: Scope) -> None:
@@ -155,6 +184,8 @@ def addressing(model: dict[str, Any], path: Path, scope: Scope) -> None:
             continue
         if address and net and address not in net:
             scope.report.problem((*at, "gateway"), f"{gateway} is outside of {subnet}")
+        elif address and net and address in (net.network_address, net.broadcast_address):
+            scope.report.problem((*at, "gateway"), f"{gateway} is an address that no host of {subnet} can have")
 
 
 def parsed_joins(model: dict[str, Any] | None) -> tuple[Join, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from orchestra.plan.defaults import IPC_SYSCTLS
 from orchestra.stack import updates
 from orchestra.stack.problems import Path, did_you_mean, spell
 from orchestra.stack.scope import Scope, shown
@@ -80,6 +81,7 @@ def refuse_unbuilt(model: dict[str, Any], scope: Scope) -> None:
         _network_mode(service, path, scope)
         _bandwidth(service, path, scope)
         _joins(service, path, scope)
+        _resolvers(service, path, model.get("networks", {}), scope)
         _mounts(service, path, scope)
     for key, network in model.get("networks", {}).items():
         _network(network, ("networks", key), scope)
@@ -114,9 +116,22 @@ def _kernel(service: dict[str, Any], path: Path, scope: Scope) -> None:
             what = f"there is no limit {name!r}{did_you_mean(name, _ULIMITS)}"
             scope.report.key_problem((*path, "ulimits", name), what)
     for name in service.get("sysctls", {}):
-        if not name.startswith("net."):
-            what = f"{name} does not belong to a container (expected one that starts with net.)"
-            scope.report.key_problem((*path, "sysctls", name), what)
+        if why := _why_no_sysctl(name, service.get("network_mode", "")):
+            scope.report.key_problem((*path, "sysctls", name), why)
+
+
+def _why_no_sysctl(name: str, mode: str) -> str | None:
+    if name in IPC_SYSCTLS:
+        return None
+    if not re.fullmatch(r"net(\.[^./]+)+", name):
+        meant = did_you_mean(name, IPC_SYSCTLS) or " (expected one of net., fs.mqueue., kernel.msg, .sem or .shm)"
+        return f"{name} does not belong to a container{meant}"
+    if mode == "host":
+        return f"{name} is this machine's with network_mode: host (set it there: sysctl -w)"
+    if mode.startswith("service:"):
+        owner = mode.removeprefix("service:")
+        return f"{name} is that of {owner}, whose network this service shares (set it there)"
+    return None
 
 
 def _deploy(deploy: dict[str, Any], path: Path, scope: Scope) -> None:
@@ -179,6 +194,18 @@ def _joins(service: dict[str, Any], path: Path, scope: Scope) -> None:
         for key in entry or {}:
             if key in _JOIN_REFUSED:
                 scope.report.key_problem((*path, "networks", network, key), f"{key} is not supported yet")
+
+
+def _resolvers(service: dict[str, Any], path: Path, networks: dict[str, Any], scope: Scope) -> None:
+    mode = service.get("network_mode", "")
+    if service.get("dns") and mode.startswith("service:"):
+        owner = mode.removeprefix("service:")
+        scope.report.warn(
+            f"{spell((*path, 'dns'))} has no effect: {owner}, whose network it shares, says who is asked"
+        )
+    joined = [networks[key] for key in service.get("networks") or () if key in networks]
+    if service.get("dns") and joined and all(network.get("internal") for network in joined):
+        scope.report.warn(f"{spell((*path, 'dns'))} has no effect: none of its networks leads out")
 
 
 def _mounts(service: dict[str, Any], path: Path, scope: Scope) -> None:

@@ -134,11 +134,15 @@ def _gateway(subnet: str, asked: str | None) -> str:
     import ipaddress
 
     try:
-        within = ipaddress.ip_address(asked) in ipaddress.ip_network(subnet)
+        address, network = ipaddress.ip_address(asked), ipaddress.ip_network(subnet)
     except ValueError:
         raise OrchestraError(f"{asked!r} is not an address", "write it like 10.20.0.1") from None
-    if not within:
+    if address not in network:
         raise OrchestraError(f"gateway {asked} is outside of {subnet}", "leave --gateway out")
+    if address in (network.network_address, network.broadcast_address):
+        raise OrchestraError(
+            f"gateway {asked} is an address that no host of {subnet} can have", "leave --gateway out"
+        )
     return asked
 
 

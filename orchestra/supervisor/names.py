@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,17 +21,18 @@ from ..plan.phase import Phase, phase_of
 from ..plan.replacing import serves
 from ..plan.sharing import guest_name
 from ..plan.sharing import key as sharing_key
+from ..plan.subnets import overlap
 from ..wire import dns
+from . import upstream
+from .conversations import Conversations
 from .hostnames import hostname_of
 from .world import World
 
 LARGEST = 4096
-PATIENCE = 3.0
-"""Seconds that an upstream resolver may take before the next one is asked."""
 MOST_AT_ONCE = 256
 MOST_OF_ONE = 32
-"""Questions that are passed on, and connections, of all askers and of one address: each holds a descriptor, and a
-container is not to take them from the supervisor, nor from its neighbours."""
+"""Questions that are passed on, of all askers and of one address: each holds a descriptor, and a container is not to
+take them from the supervisor, nor from its neighbours."""
 
 
 class Resolver:
@@ -42,12 +42,12 @@ class Resolver:
         self._world = world
         self._key = key
         self._udp = udp
-        self._tcp = tcp
+        self._conversations = Conversations(tcp, self._answer_over_tcp, self._pass_on)
         self._under_way: Counter[str] = Counter()  # by the address that asks
 
     async def serve(self) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._serve_tcp, tasks)
+            tasks.start_soon(self._conversations.serve)
             while True:
                 await anyio.wait_readable(self._udp)
                 for _ in range(64):
@@ -68,22 +68,10 @@ class Resolver:
         answer = self._own_answer(query, None, asker[0])
         if answer is not None:
             self._reply(answer, asker)
-        elif self._enters(asker[0]):
+        elif self._has_room(asker[0]):
             tasks.start_soon(self._pass_on_udp, query, data, asker)
         else:
             self._reply(dns.failure(query, dns.SERVFAIL), asker)
-
-    def _enters(self, asker: str) -> bool:
-        """Whether there is room for one more of this asker; whoever has entered leaves."""
-        if self._under_way[asker] >= MOST_OF_ONE or self._under_way.total() >= MOST_AT_ONCE:
-            return False
-        self._under_way[asker] += 1
-        return True
-
-    def _leaves(self, asker: str) -> None:
-        self._under_way[asker] -= 1
-        if not self._under_way[asker]:
-            del self._under_way[asker]
 
     def _reply(self, answer: bytes, asker: tuple[str, int]) -> None:
         try:
@@ -91,94 +79,92 @@ class Resolver:
         except OSError:
             return  # the asker is gone or its buffer full: it asks again
 
-    def _own_answer(self, query: dns.Query, limit: int | None, asker: str) -> bytes | None:
-        address = reversed_address(query.name) if query.kind == dns.PTR else None
-        for table in self._tables(asker):
-            if address is not None:
-                if (name := reverse(table, query.name)) is not None:
-                    return dns.pointer(query, name, limit)
-            elif (found := lookup(table, query.name)) is not None:
-                return dns.addresses(query, random.sample(found, len(found)), limit)
-        router = self._world.page.routers.get(self._key)  # none of a network that has just gone
-        own = router is not None and address and address.startswith(router.subnet.rpartition(".")[0] + ".")
-        return dns.failure(query, dns.NXDOMAIN) if own else None
-
-    def _tables(self, asker: str) -> Iterator[Mapping[str, Sequence[str]]]:
-        """What the asker may know, one after the other: this network, the others that it is in, its neighbours from
-        other stacks. A resolver of the C library asks the first server only, so that one has to know everything."""
-        world = self._world
-        yield table_of(world, self._key)
-        names = (name for name, address in world.page.addresses.get(self._key, {}).items() if address == asker)
-        seen = world.seen.get(next(names, ""))
-        keys = [join.network for join in seen.service.networks if join.network in world.networks] if seen else []
-        yield from (table_of(world, key) for key in keys if key != self._key)
-        for key in keys or [self._key]:
-            if (router := world.page.routers.get(key)) and router.external:
-                yield world.neighbours.names(router.external)
-
     async def _pass_on_udp(self, query: dns.Query, data: bytes, asker: tuple[str, int]) -> None:
+        self._reply(dns.fitting(query, await self._pass_on(query, data, asker[0])), asker)
+
+    async def _pass_on(self, query: dns.Query, data: bytes, asker: str) -> bytes:
+        """To `dns:` of the service that asks, else to the host's resolvers."""
+        if not self._has_room(asker):
+            return dns.failure(query, dns.SERVFAIL)
+        self._under_way[asker] += 1
         try:
-            self._reply(await self._ask_upstream(query, data, asker[0]), asker)
+            seen = self._who(asker)
+            servers = seen.service.dns if seen and seen.service.dns else upstream.host_resolvers()
+            return await upstream.ask(servers, query, data)
         finally:
-            self._leaves(asker[0])
+            self._under_way[asker] -= 1
+            if not self._under_way[asker]:
+                del self._under_way[asker]
 
-    async def _ask_upstream(self, query: dns.Query, data: bytes, asker: str) -> bytes:
-        for server in self._upstreams(asker):
-            family = socket.AF_INET6 if ":" in server else socket.AF_INET
-            try:
-                with socket.socket(
-                    family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-                ) as upstream:
-                    upstream.connect((server, 53))
-                    number = random.getrandbits(16)
-                    upstream.send(dns.with_id(data, number))
-                    with anyio.move_on_after(PATIENCE):
-                        while True:
-                            await anyio.wait_readable(upstream)
-                            answer = upstream.recv(65535)
-                            if dns.answers(answer, number, query):
-                                return dns.with_id(answer, query.id)
-            except OSError:
-                continue
-        return dns.failure(query, dns.SERVFAIL)
+    def _has_room(self, asker: str) -> bool:
+        return self._under_way[asker] < MOST_OF_ONE and self._under_way.total() < MOST_AT_ONCE
 
-    def _upstreams(self, asker: str) -> Sequence[str]:
-        """`dns:` of the service that asks, else the host's resolvers."""
-        for name, address in self._world.page.addresses.get(self._key, {}).items():
-            if address == asker and (seen := self._world.seen.get(name)) and seen.service.dns:
-                return seen.service.dns
-        return host_resolvers()
+    def _answer_over_tcp(self, query: dns.Query, asker: str) -> bytes | None:
+        return self._own_answer(query, dns.LARGEST, asker)
 
-    async def _serve_tcp(self, tasks: anyio.abc.TaskGroup) -> None:
-        while True:
-            await anyio.wait_readable(self._tcp)
-            try:
-                connection, asker = self._tcp.accept()
-            except OSError:
-                await anyio.sleep(0.01)
-                continue
-            if not self._enters(asker[0]):
-                connection.close()
-                continue
-            connection.setblocking(False)
-            tasks.start_soon(self._converse, connection, asker[0])
+    def _own_answer(self, query: dns.Query, limit: int | None, asker: str) -> bytes | None:
+        """None for what others are to be asked for.
 
-    async def _converse(self, connection: socket.socket, asker: str) -> None:
-        try:
-            await self._answer_over(connection, asker)
-        finally:
-            self._leaves(asker)
+        Nobody is, for a container without a way out: that would be one (CVE-2024-29018). It hears NXDOMAIN, after
+        SERVFAIL or REFUSED musl waits five seconds for a better answer.
+        """
+        keys = self._keys(asker)
+        address = reversed_address(query.name)
+        if address is not None:
+            if (name := self._name_of(address, keys)) is not None:
+                return dns.pointer(query, name, limit)
+        elif (found := self._addresses_of(query.name, keys)) is not None:
+            return dns.addresses(query, random.sample(found, len(found)), limit)
+        routers = [router for key in keys if (router := self._world.page.routers.get(key))]  # less those just gone
+        own = address is not None and any(overlap(router.subnet, address) for router in routers)
+        return dns.failure(query, dns.NXDOMAIN) if own or not self._leads_out(asker, keys) else None
 
-    async def _answer_over(self, connection: socket.socket, asker: str) -> None:
-        with connection, anyio.move_on_after(10):
-            try:
-                (length,) = struct.unpack(">H", await _exactly(connection, 2))
-                data = await _exactly(connection, length)
-                query = dns.parse(data)
-                answer = self._own_answer(query, dns.LARGEST, asker) or await self._ask_upstream(query, data, asker)
-                connection.send(struct.pack(">H", len(answer)) + answer)
-            except (OSError, EOFError, dns.BadQuery):
-                return
+    def _who(self, asker: str) -> Seen | None:
+        """The container of ours that has an address in this network."""
+        names = (name for name, held in self._world.page.addresses.get(self._key, {}).items() if held == asker)
+        return self._world.seen.get(next(names, ""))
+
+    def _keys(self, asker: str) -> list[str]:
+        """The networks that an asker is in, this one first: a resolver of the C library asks the first server only,
+        so that one has to know everything."""
+        seen = self._who(asker)
+        joined = [join.network for join in seen.service.networks] if seen else []
+        return [self._key, *(key for key in joined if key != self._key and key in self._world.networks)]
+
+    def _leads_out(self, asker: str, keys: Sequence[str]) -> bool:
+        """Whether one of these networks is a way out for the asker. None of ours is for a guest, which goes out by
+        its own stack's networks and asks there."""
+        page = self._world.page
+        if asker in page.guests.get(self._key, {}).values():
+            return False
+        for key in keys:
+            router, up = page.routers.get(key), self._world.networks.get(key)
+            # The book may be ahead of what is up.
+            if router is not None and router.uplink is not None and not (up is not None and up.internal):
+                return True
+        return False
+
+    def _addresses_of(self, name: str, keys: Sequence[str]) -> tuple[str, ...] | None:
+        """In these networks, then of neighbours from other stacks there."""
+        for key in keys:
+            if (found := lookup(table_of(self._world, key), name)) is not None:
+                return found
+        for network in self._external(keys):
+            if (found := lookup(self._world.neighbours.names(network), name)) is not None:
+                return found
+        return None
+
+    def _name_of(self, address: str, keys: Sequence[str]) -> str | None:
+        world = self._world
+        tables: list[tuple[Mapping[str, Sequence[str]], str]]
+        tables = [(table_of(world, key), world.places.name) for key in keys]
+        for network in self._external(keys):
+            tables += [(member.names, member.stack) for member in world.neighbours.members(network)]
+        return next((name for table, stack in tables if (name := reverse(table, address, stack))), None)
+
+    def _external(self, keys: Sequence[str]) -> Iterator[str]:
+        routers = self._world.page.routers
+        return (routers[key].external for key in keys if key in routers and routers[key].external)
 
 
 def table_of(world: World, key: str) -> dict[str, list[str]]:
@@ -243,24 +229,3 @@ def _is_over(world: World, name: str, seen: Seen) -> bool:
     if target is None:
         return not seen.alive
     return phase_of(target, seen, time.monotonic()) in (Phase.STOPPED, Phase.FINISHED, Phase.GAVE_UP)
-
-
-def host_resolvers() -> list[str]:
-    """From the host's resolv.conf, read anew: a laptop changes its network (resolv.conf(5))."""
-    try:
-        with open("/etc/resolv.conf") as file:
-            words = [line.split() for line in file]
-    except OSError:
-        return []
-    return [line[1].partition("%")[0] for line in words if len(line) > 1 and line[0] == "nameserver"]
-
-
-async def _exactly(connection: socket.socket, length: int) -> bytes:
-    data = b""
-    while len(data) < length:
-        await anyio.wait_readable(connection)
-        part = connection.recv(length - len(data))
-        if not part:
-            raise EOFError
-        data += part
-    return data

@@ -8,7 +8,7 @@ from ..errors import OrchestraError
 from ..plan.addresses import guest_interface, interfaces, mac_of, port_of
 from ..plan.launch import capabilities
 from ..plan.replacing import serves
-from ..plan.resolv import hosts, resolv_conf
+from ..plan.resolv import LOCALHOST, hosts, resolv_conf, resolv_conf_of_machine
 from ..plan.sharing import guest_name
 from ..plan.wiring import Plug, Publication, Router
 from ..stack.model import Service
@@ -19,23 +19,22 @@ from .world import World
 def net_pin(world: World, name: str, service: Service) -> str:
     """The network namespace that a container runs in; "" is the host's. Raises OrchestraError where whose network it
     uses is gone."""
-    if service.network_mode == "host":
-        return ""
-    return world.places.net_pin(_provider(world, name, service))
+    owner, its = _provider(world, name, service)
+    return "" if its.network_mode == "host" else world.places.net_pin(owner)
 
 
-def _provider(world: World, name: str, service: Service) -> str:
-    """The container whose network it is: its own, or that of another service."""
-    provider = service.network_mode.removeprefix("service:")
-    if provider == service.network_mode:
-        return name
+def _provider(world: World, name: str, service: Service) -> tuple[str, Service]:
+    """The container whose network it is: its own, or that of another service, which may use somebody else's too."""
     known = list(world.seen.items())  # a copy: the tasks go on changing theirs meanwhile
-    found = next((other for other, seen in known if seen.service.name == provider and seen.made), None)
-    if found is None:
-        raise OrchestraError(
-            f"{name} uses the network of {provider}, which is not there", f"orchestra up -d {provider} makes it"
-        )
-    return found
+    owner, its = name, service
+    while (provider := its.network_mode.removeprefix("service:")) != its.network_mode:
+        found = next((one for one in known if one[1].service.name == provider and one[1].made), None)
+        if found is None:
+            raise OrchestraError(
+                f"{name} uses the network of {provider}, which is not there", f"orchestra up -d {provider} makes it"
+            )
+        owner, its = found[0], found[1].service
+    return owner, its
 
 
 def own_net_pin(world: World, name: str, service: Service) -> str:
@@ -122,19 +121,27 @@ def opened_to_host(world: World, key: str, leave_out: Iterable[str] = ()) -> lis
 
 def files_of(world: World, name: str, service: Service) -> dict[str, str]:
     """hosts, hostname and resolv.conf. A container in somebody else's network sees that one's names."""
-    owner = _provider(world, name, service)
-    owner_service = service if owner == name else world.seen[owner].service
+    owner, its = _provider(world, name, service)
     own = {key: held[owner] for key, held in world.page.addresses.items() if owner in held}
-    routers = [world.page.routers[join.network] for _, join, _ in interfaces(owner_service, frozenset())]
+    routers = [world.page.routers[join.network] for _, join, _ in interfaces(its, frozenset())]
     uplink = next((router.uplink for router in routers if router.uplink), None)
-    if service.network_mode == "host":
-        with open("/etc/resolv.conf") as file:
-            resolv = file.read()
+    others = LOCALHOST
+    if its.network_mode == "host":
+        others = _text("/etc/hosts") or LOCALHOST
+        resolv = resolv_conf_of_machine(service, _text("/etc/resolv.conf"))
     else:
         resolv = resolv_conf(service, [router.nameserver for router in routers])
     hostname = hostname_of(world.places, name, service)
     return {
-        "hosts": hosts(hostname, service, own, uplink.host_address if uplink else "127.0.0.1"),
+        "hosts": hosts(hostname, service, own, uplink.host_address if uplink else "127.0.0.1", others),
         "hostname": hostname + "\n",
         "resolv.conf": resolv,
     }
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

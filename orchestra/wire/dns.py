@@ -119,6 +119,15 @@ def failure(query: Query, code: int) -> bytes:
     return _answer(query, code, [], None)
 
 
+def fitting(query: Query, answer: bytes) -> bytes:
+    """Somebody else's answer, as it may go over UDP: one that is longer than the asker takes is to be asked for
+    over TCP (RFC 2181, 9)."""
+    if len(answer) <= max(query.edns or 0, _SMALLEST):
+        return answer
+    (flags,) = struct.unpack_from(">H", answer, 2)
+    return _HEADER.pack(query.id, flags | _TC, 1, 0, 0, 0) + query.question
+
+
 def _answer(query: Query, code: int, records: Sequence[bytes], limit: int | None) -> bytes:
     """As many records as fit; whoever misses some asks again over TCP."""
     extra = b"" if query.edns is None else struct.pack(">BHHIH", 0, OPT, EDNS_SIZE, 0, 0)
@@ -163,6 +172,11 @@ def answers(message: bytes, ident: int, query: Query) -> bool:
     """Whether this is an answer to the question that was passed on under `ident` (RFC 5452, 9.1)."""
     if len(message) < _HEADER.size + len(query.question):
         return False
-    number, flags, *_ = _HEADER.unpack_from(message)
+    number, flags, questions, *_ = _HEADER.unpack_from(message)
     asked = message[_HEADER.size : _HEADER.size + len(query.question)]
-    return number == ident and bool(flags & _QR) and asked.lower() == query.question.lower()
+    return (number, questions) == (ident, 1) and bool(flags & _QR) and asked.lower() == query.question.lower()
+
+
+def is_truncated(message: bytes) -> bool:
+    """Of an answer: whether there is more of it over TCP."""
+    return bool(int.from_bytes(message[2:4], "big") & _TC)

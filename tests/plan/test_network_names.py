@@ -27,16 +27,39 @@ def test_a_name_is_found_as_it_is_asked(asked: str, found: tuple[str, ...] | Non
     assert lookup(TABLE, asked) == found
 
 
-def test_an_address_leads_to_the_first_of_its_names() -> None:
+def test_an_address_leads_to_one_of_its_names() -> None:
     """For PTR questions; an address of elsewhere leads nowhere."""
-    assert reverse(TABLE, "2.0.213.10.in-addr.arpa.") == "web"
-    assert reverse(TABLE, "9.0.213.10.in-addr.arpa") is None
-    assert reverse(TABLE, "web") is None
+    assert reverse(TABLE, "10.213.0.2", "store") == "web"
+    assert reverse(TABLE, "10.213.0.9", "store") is None
+
+
+@pytest.mark.parametrize("alias", ["db", "first"])
+def test_a_services_own_name_comes_before_its_aliases(alias: str) -> None:
+    """Also where another service has the alias too, or it is another service's own name."""
+    first, second = "10.213.0.2", "10.213.0.3"
+    table = {"t-first-1": [first], "first": [first], "first.T": [first], alias: [first, second]}
+    table |= {"t-second-1": [second], "second": [second], "second.t": [second], "first.t": [first]}
+    assert reverse(table, second, "T") == "second"
+    assert reverse(table, first, "T") == "first"
+
+
+def test_a_container_that_does_not_serve_has_its_own_name() -> None:
+    """One beside the service: the old one of a replacement, a one-off."""
+    table = {"t-web-1": ["10.213.0.2"], "t-web-2": ["10.213.0.3"], "web": ["10.213.0.3"], "web.t": ["10.213.0.3"]}
+    assert reverse(table, "10.213.0.2", "t") == "t-web-1"
 
 
 @pytest.mark.parametrize(
     ("asked", "address"),
-    [("2.0.213.10.IN-ADDR.ARPA", "10.213.0.2"), ("0.213.10.in-addr.arpa", None), ("web", None)],
+    [
+        ("2.0.213.10.IN-ADDR.ARPA", "10.213.0.2"),
+        ("0.213.10.in-addr.arpa", None),
+        ("a.0.213.10.in-addr.arpa", None),
+        ("256.0.213.10.in-addr.arpa", None),
+        ("02.0.213.10.in-addr.arpa", None),
+        ("².0.213.10.in-addr.arpa", None),
+        ("web", None),
+    ],
 )
 def test_the_reverse_tree_is_read(asked: str, address: str | None) -> None:
     """Only whole addresses of it."""

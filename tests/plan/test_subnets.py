@@ -88,6 +88,13 @@ def test_the_gateway_is_the_first_host_of_a_subnet() -> None:
     assert gateway_of("10.213.4.0/24") == "10.213.4.1"
 
 
+@pytest.mark.parametrize("asked", ["10.1.0.0", "10.1.0.255", "10.1.0.1", "10.1.1.7"])
+def test_an_address_that_no_container_can_have_is_refused(asked: str) -> None:
+    """The subnet's own, broadcast, the gateway's, one from elsewhere."""
+    with pytest.raises(OrchestraError, match=asked):
+        allocate("10.1.0.0/24", "10.1.0.1", {}, {"a": Join("n", ipv4_address=asked)})
+
+
 def test_an_address_is_kept_while_the_network_has_it():
     """A container that goes to another subnet, or whose address is the gateway's now, gets another one."""
     joins = {"a": Join("n"), "b": Join("n")}

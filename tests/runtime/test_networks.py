@@ -19,6 +19,13 @@ from .conftest import Machine, in_child
 pytestmark = pytest.mark.kernel
 
 
+PING = """
+import socket as s
+s.socket(s.AF_INET, s.SOCK_DGRAM, s.IPPROTO_ICMP).sendto(b"\\x08\\0\\0\\0\\0\\0\\0\\0", ("127.0.0.1", 0))
+print("ok")
+"""
+
+
 def namespaces(machine: Machine, name: str, network: dict[str, str] | None) -> list[dict[str, str]]:
     rest: list[dict[str, str]] = [{"type": "user", "path": machine.pins(name)[0]}]
     rest += [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
@@ -51,6 +58,8 @@ def test_it_can_be_another_service_s(machine: Machine) -> None:
     with pytest.raises(StartError, match="belongs to the service"):
         machine.run("true", name="b", namespaces=theirs, sysctl={"net.ipv4.ip_forward": "1"})
     guest = machine.sleeper(name="b", namespaces=theirs)
+    assert guest.exec("python3", "-c", PING).out == "ok\n"
+    assert owner.exec("python3", "-c", PING).out == "ok\n"
     assert os.readlink(f"/proc/{guest.pid}/ns/net") == os.readlink(f"/proc/{owner.pid}/ns/net")
     assert guest.exec("ls", "/sys/class/net").out == "lo\n"
 
@@ -77,7 +86,8 @@ def test_the_host_s_can_be_used_but_not_changed(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["kernel.core_pattern", "vm.swappiness", "net/../vm.x", "net.ipv4.../vm", "fs.file-max"]
+    "name",
+    ["kernel.core_pattern", "kernel.shm_next_id", "vm.swappiness", "net/../vm.x", "net.ipv4.../vm", "fs.file-max"],
 )
 def test_other_parameters_are_refused(machine: Machine, name: str) -> None:
     """Only what belongs to a namespace of the container."""

@@ -137,6 +137,13 @@ CASES = {
     "ulimits: {nofil: 3}": "did you mean 'nofile'?",
     "sysctls: {vm.swappiness: 3}": "does not belong to a container",
     "sysctls: [kernel.hostname=x]": "does not belong to a container",
+    "sysctls: [kernel.shmax=1]": "did you mean 'kernel.shmmax'?",
+    "sysctls: {fs.mqueue.none: 1}": "does not belong to a container",
+    "sysctls: {net/ipv4/ip_forward: 1}": "does not belong to a container",
+    "sysctls: {net...kernel: 1}": "does not belong to a container",
+    "{network_mode: none, sysctls: {kernel.sem: 1, vm.x: 2}}": "vm.x does not belong",
+    "{network_mode: host, sysctls: {net.ipv4.ip_forward: 1, kernel.shmmni: 5}}": "is this machine's",
+    "{network_mode: 'service:plain', sysctls: {net.ipv4.ip_forward: 1, kernel.shmmni: 5}}": "is that of plain",
     "extra_hosts: ['a']": "is not NAME=ADDRESS",
     "extra_hosts: ['a=b']": "is not an address",
     "tmpfs: [/a:size=x]": "is not a size",
@@ -233,6 +240,17 @@ def test_only_what_the_file_says_of_an_external_network_is_a_warning(
     assert [line.partition(":")[0] for line in told] == warnings
 
 
+@pytest.mark.parametrize(("joined", "warned"), [("[in]", True), ("[in, out]", False)])
+def test_a_resolver_that_is_never_asked_is_a_warning(
+    loaded: Callable[..., object], joined: str, warned: bool
+) -> None:
+    """Who is in internal networks only has no way to it."""
+    text = f"services: {{a: {{rootfs: host, dns: 192.0.2.1, networks: {joined}}}}}\n"
+    text += "networks: {in: {internal: true}, out: {}}\n"
+    told = loaded(text).warnings  # type: ignore[attr-defined]
+    assert list(told) == ["services.a.dns has no effect: none of its networks leads out"] * warned
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -272,8 +290,6 @@ def test_paths_are_spelled_as_people_write_them() -> None:
             "networks: {n: {ipv4_address: 10.0.0.5}}",
             "10.0.0.5 is the address of a already",
         ),
-        ("user: u", "networks: {n: {ipv4_address: 10.0.0.1}}", "10.0.0.1 is the address of the gateway already"),
-        ("user: u", "networks: {n: {ipv4_address: 10.0.1.1}}", "10.0.1.1 is outside of 10.0.0.0/24"),
         ("user: u", "scale: 2, networks: {n: {ipv4_address: 10.0.0.7}}", "but 2 are asked for"),
     ],
 )
@@ -289,6 +305,36 @@ def test_what_two_services_cannot_share_is_told_before_they_start(
         (line,) = wrong(text)
         assert words in line
         assert line.startswith("stack.yml:3:")
+
+
+NO_HOST = {
+    "10.0.0.0": "10.0.0.0 is the address of the subnet 10.0.0.0/24 itself",
+    "10.0.0.255": "10.0.0.255 is the broadcast address of 10.0.0.0/24",
+    "10.0.0.1": "10.0.0.1 is the address of the gateway",
+    "10.0.1.1": "10.0.1.1 is outside of 10.0.0.0/24",
+    "127.0.0.1": "127.0.0.1 is outside of 10.0.0.0/24",
+}
+OF_A_FILE = "ipam: {config: [{subnet: 10.0.0.0/24}]}"
+
+
+@pytest.mark.parametrize("network", [OF_A_FILE, "external: true"], ids=["own", "external"])
+@pytest.mark.parametrize(("address", "words"), NO_HOST.items(), ids=NO_HOST)
+def test_an_address_that_no_container_can_have_is_told(wrong: Wrong, network: str, address: str, words: str) -> None:
+    """At its place in the file, also where the subnet is one that was made elsewhere."""
+    text = f"services:\n  a:\n    rootfs: host\n    networks: {{n: {{ipv4_address: {address}}}}}\n"
+    text += f"networks: {{n: {{{network}}}}}\n"
+    subnets = {"n": ("10.0.0.0/24", "10.0.0.1")}
+    (line,) = wrong(text, subnet_of=subnets.get)
+    assert line == f"stack.yml:4:34: services.a.networks.n.ipv4_address: {words}"
+
+
+def test_a_gateway_may_be_another_address(wrong: Wrong, loaded: Callable[..., object]) -> None:
+    """Then the first one is free; the last one is nobody's."""
+    text = "services: {a: {rootfs: host, networks: {n: {ipv4_address: 10.0.0.1}}}}\n"
+    text += "networks: {n: {ipam: {config: [{subnet: 10.0.0.0/24, gateway: 10.0.0.254}]}}}\n"
+    assert loaded(text)
+    (line,) = wrong(text.replace(".254", ".255"))
+    assert line.endswith("10.0.0.255 is an address that no host of 10.0.0.0/24 can have")
 
 
 def test_a_volume_of_one_letter_is_a_volume(loaded: Callable[..., object]) -> None:

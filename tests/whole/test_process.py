@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,21 @@ import pytest
 from .stage import Stage, idle, py, sh, until
 
 pytestmark = pytest.mark.kernel
+IPC = {
+    "kernel.shmmax": 1 << 30,
+    "kernel.shmall": 1 << 20,
+    "kernel.shmmni": 123,
+    "kernel.shm_rmid_forced": 1,
+    "kernel.msgmax": 65536,
+    "kernel.msgmnb": 131072,
+    "kernel.msgmni": 77,
+    "kernel.sem": "250 64000 100 512",
+    "fs.mqueue.msg_max": 50,
+    "fs.mqueue.msg_default": 20,
+    "fs.mqueue.msgsize_max": 16384,
+    "fs.mqueue.msgsize_default": 4096,
+    "fs.mqueue.queues_max": 99,
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +41,7 @@ def dressed(shared: Stage) -> Stage:
         "group_add": ["44"],
         "hostname": "anne",
         "ulimits": {"nofile": {"soft": 100, "hard": 200}, "core": 0},
-        "sysctls": {"net.core.somaxconn": 1234},
+        "sysctls": {"net.core.somaxconn": 1234, **IPC},
         "shm_size": "2m",
         "extra_hosts": ["db.example:192.0.2.7"],
         "labels": {"team": "books"},
@@ -113,6 +129,21 @@ def test_ulimits(dressed: Stage) -> None:
 def test_sysctls(dressed: Stage) -> None:
     """In the container's own network namespace."""
     assert dressed.inside("a", "cat /proc/sys/net/core/somaxconn") == "1234"
+
+
+def test_sysctls_of_the_ipc_namespace(dressed: Stage) -> None:
+    """They are the container's: it has them, another one and the machine have what they had."""
+    files = " ".join("/proc/sys/" + name.replace(".", "/") for name in IPC)
+    said = [line.split() for line in dressed.inside("a", f"cat {files}").splitlines()]
+    assert said == [str(value).split() for value in IPC.values()]
+    assert dressed.inside("bare", f"cat {files}") != dressed.inside("a", f"cat {files}")
+    assert Path("/proc/sys/kernel/shmmni").read_text() != "123\n"
+
+
+def test_a_sysctl_that_the_kernel_refuses_is_named(orchestra: Stage) -> None:
+    """With its value."""
+    orchestra.write({"services": {"a": idle(sysctls={"fs.mqueue.msg_max": "many"})}})
+    assert "fs.mqueue.msg_max cannot be 'many'" in orchestra.fails("up", "-d")
 
 
 def test_low_ports_need_no_rights(dressed: Stage) -> None:

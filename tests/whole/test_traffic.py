@@ -245,6 +245,36 @@ def test_network_mode_service_shares_the_network_of_another(orchestra: Stage) ->
     until(lambda: ask_from(orchestra, "y", "tcp", "127.0.0.1", 8000, "1").startswith("x"), "it serves")
 
 
+PING = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as one:
+    one.settimeout(5)
+    one.sendto(bytes((8, 0, 0, 0, 0, 0, 0, 0)), (sys.argv[1], 0))
+    print(one.recvfrom(100)[1][0])
+"""
+
+
+def test_whose_network_it_is_makes_no_difference(orchestra: Stage) -> None:
+    """The own name has an address, ping works as a plain user, in one's own network or another's, or in none; the
+    machine's network is one's own, with the machine's names, if there is a service in between as well."""
+    modes = {"x": "", "y": "service:x", "none": "none", "m": "service:none", "host": "host", "h": "service:host"}
+    own = {name: {"network_mode": mode} if mode else {} for name, mode in modes.items()}
+    orchestra.up({name: idle(hostname=f"its-{name}", **one) for name, one in own.items()})
+    for name in modes:
+        assert orchestra.inside(name, "getent hosts $(hostname)").split()[1] == f"its-{name}"
+    for name in ("x", "y", "none", "m"):
+        for user in ("0:0", "1000:1000"):
+            options = ("-T", "-u", user, name, "python3", "-c", PING)
+            assert orchestra.ok("exec", *options, "127.0.0.1").strip() == "127.0.0.1"
+    address = orchestra.inside("x", "getent hosts $(hostname)").split()[0]
+    assert orchestra.inside("y", "getent hosts $(hostname)").split()[0] == address
+    assert orchestra.ok("exec", "-T", "y", "python3", "-c", PING, address).strip() == address
+    ours = Path("/etc/hosts").read_text()
+    for name in ("host", "h"):
+        assert orchestra.probe(name)["namespaces"]["net"] == namespaces("self")["net"]
+        assert ours in orchestra.inside(name, "cat /etc/hosts") + "\n"
+
+
 def test_a_shared_network_survives_a_restart_of_its_owner(orchestra: Stage) -> None:
     """network_mode: service:x goes on, with the same process, and reaches the new x."""
     orchestra.up({"x": serving("x"), "y": idle(network_mode="service:x"), "z": idle()})

@@ -140,3 +140,16 @@ def test_only_the_answer_to_our_question_counts() -> None:
     assert not codec.answers(passed_on, 7, query)
     assert not codec.answers(answer, 7, asked("example.net")[1])
     assert not codec.answers(b"", 7, query)
+    assert not codec.answers(answer[:4] + b"\0\0" + answer[6:], 7, query)
+
+
+@pytest.mark.parametrize(("edns", "length", "fits"), [(None, 512, True), (None, 513, False), (1400, 1400, True)])
+def test_an_answer_of_somebody_else_is_cut_to_what_the_asker_takes(edns: int | None, length: int, fits: bool) -> None:
+    """What is too long for its UDP is asked for over TCP."""
+    message, query = asked("example.org", **({} if edns is None else {"use_edns": 0, "payload": edns}))
+    answer = dns.message.make_response(message).to_wire()
+    passed = codec.fitting(query, answer + bytes(length - len(answer)))
+    assert (len(passed) == length) == fits
+    assert codec.is_truncated(passed) != fits
+    if not fits:
+        assert message.is_response(dns.message.from_wire(passed))
