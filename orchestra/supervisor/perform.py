@@ -30,7 +30,7 @@ from ..state import volumes
 from ..state.files import ensure_folder, remove_tree
 from ..state.leases import RANGE, leases
 from ..values import replace
-from ..wire.keeping import SandboxSpec
+from ..wire.keeping import SandboxSpec, Unmapped
 from ..wire.spec import Mount
 from . import externals, limiting, wiring
 from .adopt import oom_killed
@@ -160,11 +160,11 @@ class Performer:
         kept = world.resolvers.get(key, ())
         return before in (None, world.joined[key]) and all(is_socket_in(router.pin, one) for one in kept)
 
-    def _tell_notices(self, notices: Sequence[str]) -> None:
+    def _tell_notices(self, notices: Sequence[str], service: str = "", name: str = "") -> None:
         for notice in notices:
             if notice not in self._world.notices:
                 self._world.notices.append(notice)
-                self._world.journal.tell("notice", notice)
+                self._world.journal.tell("notice", notice, service, name)
 
     def _let_go_of_network(self, key: str) -> None:
         page = self._world.page
@@ -334,6 +334,7 @@ class Performer:
             return
         world.started(name, replace(run, started=float(reply["started"])), int(reply["pid"]))
         self._tell_start(name, number, cause, time.monotonic() - begun)
+        self._tell_notices(_of_unmapped(target.service, reply.get("unmapped", ())), target.service.name, name)
         if came:
             self.shelf.hold_terminal(name, os.dup(came[0]))
         self._fulfil(name, came)
@@ -550,6 +551,14 @@ class Performer:
         )
         kept = {(one.host_ip, one.host_port, one.protocol) for ports in world.page.ports.values() for one in ports}
         await self._held.release(self._held.taken() - kept)
+
+
+def _of_unmapped(service: Service, unmapped: Sequence[Unmapped]) -> list[str]:
+    return [
+        f"{service.name}: {', '.join(one['kinds'])} at {one['source']} cannot be idmapped: "
+        "files there belong to nobody (65534) inside, and only what everybody may do is allowed"
+        for one in unmapped
+    ]
 
 
 def _as_it_was(router: Router, network: Network) -> Router:
