@@ -66,7 +66,9 @@ class Bind:
                 self.directory = stat.S_ISDIR(found.st_mode)
                 deep = "rbind" in self.options.words and self.directory
                 idmap = "idmap" in self.options.words and not _is_basic_device(found)
-                attributes = self.options.attributes | s.MOUNT_ATTR_NOSUID
+                attributes = self.options.attributes
+                if "suid" not in self.options.words:
+                    attributes |= s.MOUNT_ATTR_NOSUID
                 if not _is_basic_device(found):  # which is bound over a file to mask it
                     attributes |= s.MOUNT_ATTR_NODEV
                 self.trees = Trees(source, deep, attributes, outside.userns if idmap else -1)

@@ -19,7 +19,7 @@ from ..network import plugs, routers
 from ..network.inside import is_pinned, is_socket_in
 from ..plan import defaults, steps
 from ..plan.facts import Run, Seen, Wanted, jobs
-from ..plan.launch import Ground, capabilities, launch_spec
+from ..plan.launch import Ground, capabilities, launch_spec, may_set_id
 from ..plan.replacing import undrained, written
 from ..plan.signals import signal_name
 from ..plan.steps import GoBack, Groundwork, TakeOver
@@ -429,7 +429,8 @@ class Performer:
         security = service.security
         profile = seccomp.DEFAULT if security.seccomp == "default" else security.seccomp
         names = capabilities(service)["bounding"]
-        return seccomp.ensure_filter(self._world.places.home.cache, profile, names, security.privileged)
+        set_id = may_set_id(service)
+        return seccomp.ensure_filter(self._world.places.home.cache, profile, names, security.privileged, set_id)
 
     def _anonymous(self, name: str, target: str) -> str:
         tag = target.strip("/").replace("/", "-")
