@@ -38,17 +38,18 @@ class Engine:
             raise _failed(error) from None
 
     def launch(self, spec: Spec, stdio: list[int]) -> Outcome:
-        """Start a container. Returns {"pid": host's pid of its pid 1} and, with a terminal, the master."""
+        """Start a container. Returns {"pid": host's pid of its pid 1, "unmapped"} and a terminal's master, if any."""
         from ..runtime import start
         from ..runtime.failure import StartError
 
         try:
             if not spec["process"]["terminal"]:
                 stdin, stdout, stderr = stdio
-                return {"pid": start.start(spec, stdin, stdout, stderr)}, []
+                pid, unmapped = start.start(spec, stdin, stdout, stderr)
+                return {"pid": pid, "unmapped": unmapped}, []
             ours, theirs = socket.socketpair()
-            pid = start.start(spec, -1, -1, -1, theirs)
-            return {"pid": pid}, _received(ours)
+            pid, unmapped = start.start(spec, -1, -1, -1, theirs)
+            return {"pid": pid, "unmapped": unmapped}, _received(ours)
         except StartError as error:
             raise _failed(error) from None
 

@@ -165,7 +165,7 @@ class Keeper:
                 return
             container.started(result["pid"])
             times = {"started": container.record["started"], "wall": container.record["wall"]}
-            self._answer(connection, message, {"pid": result["pid"], **times}, masters)
+            self._answer(connection, message, {**result, **times}, masters)
             for master in masters:
                 self._store.put(TERMINAL + name, os.dup(master))
                 container.read(master)

@@ -156,6 +156,8 @@ def capabilities(service: Service) -> oci.Capabilities:
     else:
         chosen = set() if "ALL" in security.cap_drop else set(defaults.CAPABILITIES)
         chosen |= {f"CAP_{name}" for name in security.cap_add}
+    if not may_set_id(service) and "SETFCAP" not in security.cap_add:
+        chosen.discard("CAP_SETFCAP")
     chosen -= {f"CAP_{name}" for name in security.cap_drop}
     names = sorted(chosen)
     plain_user = service.user not in ("", "0", "root") and not service.user.startswith(("0:", "root:"))
@@ -168,6 +170,16 @@ def capabilities(service: Service) -> oci.Capabilities:
         "inheritable": list(ambient),
         "ambient": ambient,
     }
+
+
+def may_set_id(service: Service) -> bool:
+    """Whether its processes may make programs that run as their owner, or with capabilities of their own.
+
+    In a folder of the host that it writes to, root's files are the host's root's: any user of the host who can get
+    there would become that one. `suid` at each such bind says that it may; nobody gets to the volumes.
+    """
+    writable = (mount for mount in service.mounts if mount.type == "bind" and not mount.read_only)
+    return service.security.privileged or all(mount.suid for mount in writable)
 
 
 def _user(user: str, groups: Sequence[str]) -> oci.User:
@@ -307,7 +319,7 @@ def _tmpfs(mount: Mount) -> oci.Mount:
 
 def _bind(mount: Mount, ground: Ground) -> oci.Mount:
     source = mount.source if mount.type == "bind" else ground.volumes[mount.source or mount.target]
-    options = ["rbind", "ro" if mount.read_only else "rw", "nosuid", "nodev", "idmap"]
+    options = ["rbind", "ro" if mount.read_only else "rw", "suid" if mount.suid else "nosuid", "nodev", "idmap"]
     if mount.subpath:
         options.append(f"beneath={mount.subpath}")
     if mount.type == "bind" and mount.create_host_path:

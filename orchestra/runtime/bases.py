@@ -3,6 +3,10 @@
 The skeleton is a folder that all such containers share as their lowest layer. Of /etc it has what programs need to
 run (where libraries are, certificates, names of protocols), copied when it is built, and nothing that tells about
 this machine or its users: no shadow, no machine-id, no keys.
+
+/usr is not idmapped. Its files are nobody's inside, so that a container's root may read and run there what everybody
+may: as soon as user and group of a file are mapped, CAP_DAC_OVERRIDE counts (capable_wrt_inode_uidgid in the kernel),
+and the owner's rights count as soon as the owner is.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestra.wire.spec import Mount
 
-VERSION = 1
+VERSION = 2
 
 _FOLDERS = {
     **dict.fromkeys(("usr", "etc", "proc", "sys", "dev", "home", "run", "mnt", "opt", "srv", "media", "app"), 0o755),
@@ -41,6 +45,7 @@ _COPIED = (
     *("ssl", "terminfo", "timezone", "crypto-policies", "fonts"),
 )
 _COPIED_PREFIXES = ("python3", "java")
+_LISTED = stat.S_IROTH | stat.S_IXOTH
 _SECRET = frozenset(("private", "shadow", "gshadow"))  # etc/ssl/private, etc/pki/**/private
 
 _PASSWD = """\
@@ -112,7 +117,7 @@ def _python() -> str:
 
 
 def _bind(path: str) -> Mount:
-    return {"destination": path, "type": "bind", "source": path, "options": ["ro", "rbind", "idmap"]}
+    return {"destination": path, "type": "bind", "source": path, "options": ["ro", "rbind"]}
 
 
 def _below(path: str, folder: str) -> bool:
@@ -125,7 +130,7 @@ def _key() -> str:
     for name in (*_copied(), "ssl/certs"):
         with contextlib.suppress(OSError):
             found = os.stat(f"/etc/{name}")
-            seen.append(f"{name} {found.st_mtime_ns} {found.st_size}")
+            seen.append(f"{name} {found.st_mtime_ns} {found.st_size} {found.st_mode}")
     return hashlib.blake2b("\n".join(seen).encode(), digest_size=8).hexdigest()
 
 
@@ -164,12 +169,12 @@ def _make_way(base: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    """A file, link or folder without its owner and without what only root may read."""
+    """A file, link or folder without its owner and without what not everybody may read."""
     with contextlib.suppress(OSError):  # unreadable or vanished: the container does without
         found = os.lstat(source)
         if stat.S_ISLNK(found.st_mode):
             _copy_link(source, target)
-        elif stat.S_ISDIR(found.st_mode):
+        elif stat.S_ISDIR(found.st_mode) and found.st_mode & _LISTED == _LISTED:
             os.mkdir(target)
             os.chmod(target, 0o755)
             for name in _harmless(source):

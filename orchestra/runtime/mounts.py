@@ -15,6 +15,7 @@ import stat
 from . import syscalls as s
 from .failure import StartError, step
 from .options import Options
+from .trees import Trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class Bind:
         self.source = mount["source"]
         self.target = target_of(mount["destination"])
         self.options = Options(mount["options"])
-        self.must_idmap = True
-        self.tree = -1
+        self.trees: Trees
         self.directory = True
 
     def describe(self) -> str:
@@ -62,16 +62,18 @@ class Bind:
                 os.makedirs(self.source, 0o755, exist_ok=True)
             source = self._open()
             try:
-                self.directory = stat.S_ISDIR(os.fstat(source).st_mode)
+                found = os.fstat(source)
+                self.directory = stat.S_ISDIR(found.st_mode)
                 deep = "rbind" in self.options.words and self.directory
-                self.tree = s.open_tree(source, "", s.OPEN_TREE_CLONE | (s.AT_RECURSIVE if deep else 0))
+                idmap = "idmap" in self.options.words and not _is_basic_device(found)
+                attributes = self.options.attributes
+                if "suid" not in self.options.words:
+                    attributes |= s.MOUNT_ATTR_NOSUID
+                if not _is_basic_device(found):  # which is bound over a file to mask it
+                    attributes |= s.MOUNT_ATTR_NODEV
+                self.trees = Trees(source, deep, attributes, outside.userns if idmap else -1)
             finally:
                 os.close(source)
-            # Recursive, or what is mounted below a read-only folder would stay writable.
-            attributes = self.options.attributes | s.MOUNT_ATTR_NOSUID | s.MOUNT_ATTR_NODEV
-            s.mount_setattr(self.tree, attributes, propagation=s.MS_PRIVATE, deep=deep)
-            if outside.userns >= 0 and "idmap" in self.options.words:
-                self._idmap(outside.userns, deep)
 
     def _open(self) -> int:
         source = s.openat2(s.AT_FDCWD, self.source, os.O_PATH, s.RESOLVE_NO_MAGICLINKS)
@@ -89,17 +91,11 @@ class Bind:
         finally:
             os.close(source)
 
-    def _idmap(self, userns: int, deep: bool) -> None:
-        try:
-            s.mount_setattr(self.tree, s.MOUNT_ATTR_IDMAP, userns=userns, deep=deep)
-        except OSError as error:
-            if self.must_idmap:
-                what = f"cannot mount {self.source}: its file system does not support idmapped mounts"
-                raise StartError("mount", error.errno or 0, what) from error
-
     def perform(self, root: int) -> None:
         with step("mount", self.describe()):
-            attach(self.tree, root, self.target, self.directory)
+            place = ensure(root, self.target, self.directory)
+            self.trees.attach(place, self.target)
+            os.close(place)
 
 
 class Fresh:
@@ -273,5 +269,12 @@ def _touch(directory: int, name: str) -> None:
 
 
 def is_device(fd: int, number: tuple[int, int]) -> bool:
-    found = os.fstat(fd)
-    return stat.S_ISCHR(found.st_mode) and (os.major(found.st_rdev), os.minor(found.st_rdev)) == number
+    return _device(os.fstat(fd)) == number
+
+
+def _is_basic_device(found: os.stat_result) -> bool:
+    return _device(found) in DEVICES.values()
+
+
+def _device(found: os.stat_result) -> tuple[int, int] | None:
+    return (os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISCHR(found.st_mode) else None

@@ -15,8 +15,8 @@ _ATTRIBUTES = {
     "nodev": s.MOUNT_ATTR_NODEV,
     "noexec": s.MOUNT_ATTR_NOEXEC,
 }
-_DEFAULTS = frozenset(("rw", "suid", "dev", "exec", "private", "rprivate", "defaults", "relatime", "z", "Z", "bind"))
-_OWN = frozenset(("rbind", "idmap", "mkdir", "newinstance"))
+_DEFAULTS = frozenset(("rw", "dev", "exec", "private", "rprivate", "defaults", "relatime", "z", "Z", "bind"))
+_OWN = frozenset(("rbind", "idmap", "mkdir", "newinstance", "suid"))
 
 
 class Options:

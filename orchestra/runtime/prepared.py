@@ -16,6 +16,7 @@ from .sandbox import raise_loopback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from orchestra.wire.keeping import Unmapped
     from orchestra.wire.spec import GivenFile, Namespace, Spec
 
 _KINDS = {
@@ -73,11 +74,13 @@ class Prepared:
 
     def _mounts(self) -> list[AnyMount]:
         hierarchies = cgroups.driver().shown()
-        usr = [read_mount(mount, hierarchies) for mount in self.spec["orchestra"]["usr"]]
-        for mount in usr:
-            if isinstance(mount, Bind):
-                mount.must_idmap = False  # read-only and for everybody: nobody's files do as well
-        return usr + [read_mount(mount, hierarchies) for mount in self.spec["mounts"]]
+        described = [*self.spec["orchestra"]["usr"], *self.spec["mounts"]]
+        return [read_mount(mount, hierarchies) for mount in described]
+
+    def unmapped(self) -> list[Unmapped]:
+        """Binds that show files without an idmap."""
+        binds = [mount for mount in self.mounts if isinstance(mount, Bind) and mount.trees.unmapped]
+        return [{"source": bind.source, "kinds": sorted(bind.trees.unmapped)} for bind in binds]
 
 
 def _open(path: str) -> int:

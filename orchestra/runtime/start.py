@@ -17,11 +17,14 @@ from .prepared import Prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from orchestra.wire.keeping import Unmapped
     from orchestra.wire.spec import Process, Spec
 
 
-def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket.socket | int | None = None) -> int:
-    """The host's pid of the container's pid 1, once the service's program runs.
+def start(
+    spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket.socket | int | None = None
+) -> tuple[int, list[Unmapped]]:
+    """The host's pid of the container's pid 1, once the service's program runs, and the binds that have no idmap.
 
     Raises StartError when it does not come to that; then nothing is left of the attempt. Either way this process is
     in its own network namespace again, with more open than before.
@@ -34,7 +37,7 @@ def start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: socket
         os.close(home)
 
 
-def _start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: int) -> int:
+def _start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: int) -> tuple[int, list[Unmapped]]:
     gc.disable()
     os.umask(0o022)  # folders made for the container are for all of its users, whatever the keeper's umask
     path = spec["linux"]["cgroupsPath"]
@@ -51,7 +54,8 @@ def _start(spec: Spec, stdin: int, stdout: int, stderr: int, terminal_out: int) 
         with step("sysctl"):
             sysctls.write(spec["linux"]["sysctl"], prepared.network, prepared.base, prepared.size)
         with step("start"):
-            return _Start(prepared, driver, path).run(stdin, stdout, stderr, terminal_out)
+            pid = _Start(prepared, driver, path).run(stdin, stdout, stderr, terminal_out)
+        return pid, prepared.unmapped()
     except BaseException:
         with contextlib.suppress(OSError):
             driver.kill(path)

@@ -103,6 +103,7 @@ class Mount:
     read_only: bool = False
     create_host_path: bool = True
     propagation: str = "rprivate"
+    suid: bool = False  # bind only: set-ID programs may be made there, and count
     nocopy: bool = False
     subpath: str = ""
     size: int | None = None  # bytes, tmpfs only

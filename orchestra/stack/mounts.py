@@ -73,6 +73,8 @@ def _option(mount: dict[str, Any], option: str, path: Path, scope: Scope) -> Non
         mount.setdefault("volume", {})["nocopy"] = True
     elif option in ("z", "Z"):
         mount.setdefault("bind", {})["selinux"] = option
+    elif option == "suid" and mount["type"] == "bind":
+        mount["bind"]["suid"] = True
     elif option in _PROPAGATIONS:
         mount.setdefault("bind", {})["propagation"] = option
     elif option not in ("rw", "cached", "delegated", "consistent", "copy"):
@@ -106,7 +108,7 @@ def _section(name: str, options: dict[str, Any], path: Path, scope: Scope) -> di
     found: dict[str, Any] = {}
     for key, value in without_extensions(options).items():
         at = (*path, key)
-        if key in ("nocopy", "create_host_path"):
+        if key in ("nocopy", "create_host_path", "suid"):
             truth = scope.flag(value, at)
             if truth:
                 found[key] = truth
@@ -193,6 +195,7 @@ def _parsed(mount: dict[str, Any]) -> Mount:
         # The default of the long form is true since compose-go 2.10.1.
         create_host_path=bind.get("create_host_path", True),
         propagation=bind.get("propagation", "rprivate"),
+        suid=bind.get("suid", False),
         nocopy=volume.get("nocopy", False),
         subpath=volume.get("subpath", ""),
         size=int(tmpfs["size"]) if "size" in tmpfs and kind == "tmpfs" else None,

@@ -216,8 +216,12 @@ def _mounts(service: dict[str, Any], path: Path, scope: Scope) -> None:
         bind = mount.get("bind", {})
         if "recursive" in bind:
             scope.report.problem(at, "bind.recursive is not supported yet")
-        if bind.get("propagation", "rprivate") not in ("private", "rprivate"):
-            what = f"propagation {bind['propagation']} is not supported: what is mounted later stays outside"
+        propagation = bind.get("propagation", "rprivate")
+        if propagation in ("slave", "rslave"):
+            what = f"propagation {propagation} has no effect: what is mounted later stays outside"
+            scope.report.warn(f"{spell(at)}: {what}")
+        elif propagation not in ("private", "rprivate"):
+            what = f"propagation {propagation} is not supported: what is mounted inside stays inside"
             scope.report.problem(at, what)
         if "labels" in mount.get("volume", {}):
             scope.report.problem(at, "volume.labels are not supported yet (label the volume at the top level)")

@@ -19,7 +19,7 @@ from ..network import plugs, routers
 from ..network.inside import is_pinned, is_socket_in
 from ..plan import defaults, steps
 from ..plan.facts import Run, Seen, Wanted, jobs
-from ..plan.launch import Ground, capabilities, launch_spec
+from ..plan.launch import Ground, capabilities, launch_spec, may_set_id
 from ..plan.replacing import undrained, written
 from ..plan.signals import signal_name
 from ..plan.steps import GoBack, Groundwork, TakeOver
@@ -30,7 +30,7 @@ from ..state import volumes
 from ..state.files import ensure_folder, remove_tree
 from ..state.leases import RANGE, leases
 from ..values import replace
-from ..wire.keeping import SandboxSpec
+from ..wire.keeping import SandboxSpec, Unmapped
 from ..wire.spec import Mount
 from . import externals, limiting, wiring
 from .adopt import oom_killed
@@ -161,11 +161,11 @@ class Performer:
         kept = world.resolvers.get(key, ())
         return before in (None, world.joined[key]) and all(is_socket_in(router.pin, one) for one in kept)
 
-    def _tell_notices(self, notices: Sequence[str]) -> None:
+    def _tell_notices(self, notices: Sequence[str], service: str = "", name: str = "") -> None:
         for notice in notices:
             if notice not in self._world.notices:
                 self._world.notices.append(notice)
-                self._world.journal.tell("notice", notice)
+                self._world.journal.tell("notice", notice, service, name)
 
     def _let_go_of_network(self, key: str) -> None:
         page = self._world.page
@@ -335,6 +335,7 @@ class Performer:
             return
         world.started(name, replace(run, started=float(reply["started"])), int(reply["pid"]))
         self._tell_start(name, number, cause, time.monotonic() - begun)
+        self._tell_notices(_of_unmapped(target.service, reply.get("unmapped", ())), target.service.name, name)
         if came:
             self.shelf.hold_terminal(name, os.dup(came[0]))
         self._fulfil(name, came)
@@ -430,7 +431,8 @@ class Performer:
         security = service.security
         profile = seccomp.DEFAULT if security.seccomp == "default" else security.seccomp
         names = capabilities(service)["bounding"]
-        return seccomp.ensure_filter(self._world.places.home.cache, profile, names, security.privileged)
+        set_id = may_set_id(service)
+        return seccomp.ensure_filter(self._world.places.home.cache, profile, names, security.privileged, set_id)
 
     def _anonymous(self, name: str, target: str) -> str:
         tag = target.strip("/").replace("/", "-")
@@ -552,6 +554,14 @@ class Performer:
         )
         kept = {(one.host_ip, one.host_port, one.protocol) for ports in world.page.ports.values() for one in ports}
         await self._held.release(self._held.taken() - kept)
+
+
+def _of_unmapped(service: Service, unmapped: Sequence[Unmapped]) -> list[str]:
+    return [
+        f"{service.name}: {', '.join(one['kinds'])} at {one['source']} cannot be idmapped: "
+        "files there belong to nobody (65534) inside, and only what everybody may do is allowed"
+        for one in unmapped
+    ]
 
 
 def _as_it_was(router: Router, network: Network) -> Router:

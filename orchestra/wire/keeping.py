@@ -37,7 +37,8 @@ class SandboxSpec(TypedDict):
 
 
 class LaunchRequest(TypedDict):
-    """Start a run of a container. Reply: {"pid": host pid, "started": monotonic seconds, "wall": epoch seconds}.
+    """Start a run of a container. Reply: {"pid": host pid, "started": monotonic seconds, "wall": epoch seconds,
+    "unmapped": [Unmapped, …]}.
 
     With process.terminal the reply brings one descriptor, the terminal's master, which the keeper also logs from.
     Otherwise three descriptors may come along: stdin, stdout and stderr, which are then not logged.
@@ -52,6 +53,13 @@ class LaunchRequest(TypedDict):
     fds: NotRequired[int]
     note: dict[str, Any]
     """Opaque to the keeper, kept in the child's record: configuration hash and the like."""
+
+
+class Unmapped(TypedDict):
+    """A bind of which parts have no idmap, since their kinds of file systems cannot."""
+
+    source: str
+    kinds: list[str]
 
 
 class LogPolicy(TypedDict):

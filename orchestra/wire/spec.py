@@ -59,7 +59,7 @@ class Mount(TypedDict):
     type: str  # bind, tmpfs, proc, sysfs, devpts, mqueue, cgroup
     source: str
     options: list[str]
-    """ro, rw, nosuid, nodev, noexec, rbind, size=…, mode=…, idmap (ownership on disk as without the namespace);
+    """ro, rw, suid, nosuid, nodev, noexec, rbind, size=…, mode=…, idmap (ownership on disk as without the namespace);
     orchestra's own: `mkdir` (create a missing source folder), `beneath=PATH` (mount
     what is there in the source, and not what a link leads to outside of it)."""
 

@@ -213,7 +213,7 @@ class Machine:
             os.fchmod(out, 0o622)  # whoever the service runs as may reopen /dev/stdout
         ends = list(zip(specs, pipes, strict=True))
         try:
-            pids = in_child(lambda: [start.start(spec, null, out, out, terminal_out) for spec, (_, out) in ends])
+            pids = in_child(lambda: [start.start(spec, null, out, out, terminal_out)[0] for spec, (_, out) in ends])
         except BaseException:
             for back, _ in pipes:
                 os.close(back)

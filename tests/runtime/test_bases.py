@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,19 @@ def test_it_holds_no_secret(base: str) -> None:
             assert not mode & (stat.S_ISUID | stat.S_ISGID)
 
 
+def test_what_not_everybody_may_read_is_not_copied(tmp_path: Path) -> None:
+    """A file by its mode, and all that is in a folder by the folder's."""
+    for name in ("open", "shut", "listed", "passed"):
+        (tmp_path / "etc" / name).mkdir(parents=True)
+        (tmp_path / "etc" / name / "file").write_text(name)
+    (tmp_path / "etc" / "open" / "key").touch(0o640)
+    for name, mode in (("shut", 0o750), ("listed", 0o754), ("passed", 0o751)):
+        (tmp_path / "etc" / name).chmod(mode)
+    bases._copy(str(tmp_path / "etc"), str(tmp_path / "copy"))
+    copied = {str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*")}
+    assert copied == {"open", "open/file"}
+
+
 def test_its_python_is_the_running_one() -> None:
     """First on PATH, and bound where it lives outside of /usr."""
     python = f"{os.path.realpath(sys.base_prefix)}/bin/python3"
@@ -55,6 +70,24 @@ def test_programs_run_in_it(machine: Machine) -> None:
         user={"uid": 33, "gid": 33},
     )
     assert ended.out == f"{sys.version.split()[0]} www-data\nTrue True\n"
+
+
+@pytest.mark.kernel
+def test_what_only_the_hosts_root_may_read_below_usr_stays_so(machine: Machine) -> None:
+    """By the mode of the file or of a folder above it; for root inside as for anybody."""
+    folder = Path(tempfile.mkdtemp(prefix="orchestra-test-", dir="/usr/local/lib"))
+    try:
+        folder.chmod(0o755)
+        for name, mode in (("open", 0o644), ("owner", 0o600), ("group", 0o640)):
+            (folder / name).write_text(f"{name}\n")
+            (folder / name).chmod(mode)
+        (folder / "within").mkdir(0o700)
+        (folder / "within" / "file").write_text("within\n")
+        ended = machine.shell(f"cd {folder}; stat -c %u:%g open; cat open owner group within/file; ls within")
+    finally:
+        shutil.rmtree(folder)
+    said = [line for line in ended.out.splitlines() if "Permission denied" not in line]
+    assert said == ["65534:65534", "open"]
 
 
 @pytest.mark.kernel

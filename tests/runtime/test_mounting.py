@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 import stat
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestra.plan import defaults
-from orchestra.runtime import StartError, layers
+from orchestra.runtime import StartError, layers, syscalls
+from orchestra.runtime.mounts import fresh
 
 from .conftest import Machine
 
@@ -92,6 +95,95 @@ def test_a_file_can_be_bound(machine: Machine) -> None:
         "getent hosts db; cat /new/place", mounts=[bind(hosts, "/etc/hosts"), bind(hosts, "/new/place")]
     )
     assert ended.out == "10.0.0.9        db\n10.0.0.9 db\n"
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Iterator[Path]:
+    """A folder of an overlay, which cannot be idmapped: a file of root's that anybody may read, and one that not."""
+    for name in ("lower", "upper", "work", "merged"):
+        (tmp_path / name).mkdir()
+    _with(tmp_path / "lower" / "open", "open").chmod(0o644)
+    _with(tmp_path / "lower" / "shut", "shut").chmod(0o600)
+    settings: dict[str, str | None] = {
+        "lowerdir": str(tmp_path / "lower"),
+        "upperdir": str(tmp_path / "upper"),
+        "workdir": str(tmp_path / "work"),
+    }
+    merged = tmp_path / "merged"
+    _mount(fresh("overlay", settings, 0), merged)
+    yield merged
+    syscalls.umount2(str(merged), syscalls.MNT_DETACH)
+
+
+def _mount(tree: int, place: Path) -> None:
+    spot = os.open(place, os.O_PATH)
+    syscalls.move_mount(tree, spot, str(place))
+    os.close(spot)
+    os.close(tree)
+
+
+def test_what_cannot_be_idmapped_is_mounted_as_it_is(machine: Machine, foreign: Path) -> None:
+    """Root's files are nobody's inside, nobody there has rights over them, and set-user-id bits are passed over."""
+    ended = machine.shell(
+        "stat -c %u:%g /d/open; cat /d/open; cat /d/shut; touch /d/new; chmod 777 /d/open; grep ' /d ' /proc/mounts",
+        mounts=[bind(foreign, "/d")],
+    )
+    assert ended.out.startswith("65534:65534\nopen")
+    assert [word in ended.out for word in ("Permission denied", "not permitted")] == [True, True]
+    assert "shut\n" not in ended.out
+    assert "nosuid,nodev" in ended.out
+    assert not (foreign / "new").exists()
+
+
+def test_each_mount_of_a_tree_is_idmapped_where_it_can_be(machine: Machine, foreign: Path) -> None:
+    """A folder of which one mount cannot: it and its other mounts keep their owners inside, all of it is read-only,
+    a mount that another one hides stays hidden, and the pin of a namespace is not shown."""
+    (top := machine.folder / "top").mkdir()
+    for name in ("foreign", "own", "hid den"):
+        (top / name).mkdir()
+    pin = _with(top / "pin", "")
+    sized: dict[str, str | None] = {"size": "1m"}
+    tree = syscalls.open_tree(syscalls.AT_FDCWD, str(foreign), syscalls.OPEN_TREE_CLONE)
+    with contextlib.ExitStack() as mounted:
+        _mount(tree, top / "foreign")
+        mounted.callback(syscalls.umount2, str(top / "foreign"), syscalls.MNT_DETACH)
+        _mount(fresh("tmpfs", sized, 0), top / "own")
+        mounted.callback(syscalls.umount2, str(top / "own"), syscalls.MNT_DETACH)
+        _with(top / "own" / "shut", "mine").chmod(0o600)
+        for text in ("below", "above"):
+            _mount(fresh("tmpfs", sized, 0), top / "hid den")
+            mounted.callback(syscalls.umount2, str(top / "hid den"), syscalls.MNT_DETACH)
+            _with(top / "hid den" / text, text)
+        syscalls.mount("/proc/self/ns/net", str(pin), "", syscalls.MS_BIND)
+        mounted.callback(syscalls.umount2, str(pin), syscalls.MNT_DETACH)
+        ended = machine.shell(
+            "stat -c %u /t /t/own/shut /t/foreign/open; cat /t/own/shut; ls '/t/hid den'; touch /t/own/x;"
+            "touch '/t/hid den/x'; grep -c nsfs /proc/self/mountinfo",
+            mounts=[bind(top, "/t", "ro")],
+        )
+    assert ended.out.startswith("0\n0\n65534\nmineabove\n"), ended
+    assert ended.out.count("Read-only file system") == 2
+    assert ended.out.endswith("\n0\n")
+
+
+def test_proc_and_sys_of_the_host_can_be_looked_at(machine: Machine) -> None:
+    """As whoever watches the machine does. They can only be read, whatever was asked for: a network namespace's
+    settings belong to its root."""
+    ended = machine.shell(
+        "head -c 3 /h/proc/stat; ls -d /h/sys/class/net; stat -c %u /h/proc/1; cat /h/proc/1/environ;"
+        "echo 1 >/h/proc/sys/net/ipv4/ip_forward",
+        mounts=[bind("/proc", "/h/proc"), bind("/sys", "/h/sys", "ro")],
+    )
+    assert ended.out.startswith("cpu/h/sys/class/net\n65534\n"), ended
+    assert "/h/proc/1/environ: Permission denied" in ended.out
+    assert "Read-only file system" in ended.out
+
+
+def test_the_null_device_masks_a_file(machine: Machine) -> None:
+    """It can be opened there, unlike other devices of a bind."""
+    mounts = [bind("/dev/null", "/etc/protocols"), bind("/dev/null", "/etc/new"), bind("/dev/kmsg", "/kmsg")]
+    ended = machine.shell("cat /etc/protocols && echo x >/etc/new && cat /etc/new; cat /kmsg", mounts=mounts)
+    assert ended.out == "cat: /kmsg: Permission denied\n"
 
 
 def test_a_missing_source_is_made_only_when_asked(machine: Machine) -> None:

@@ -43,9 +43,40 @@ def call(machine: str, name: str, *arguments: int) -> int:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_the_shipped_bytes_are_what_the_profile_compiles_to(machine: str) -> None:
-    """`python -m orchestra.runtime.seccomp` writes them anew."""
-    assert Path(seccomp.shipped(machine)).read_bytes() == seccomp.build(DEFAULT, CAPABILITIES, machine)
+@pytest.mark.parametrize("set_id", [True, False])
+def test_the_shipped_bytes_are_what_the_profile_compiles_to(machine: str, set_id: bool) -> None:
+    """`python -m orchestra.runtime.seccomp` writes them anew. Whether files may be given capabilities is all one."""
+    ready = Path(seccomp.shipped(machine, set_id)).read_bytes()
+    assert ready == seccomp.build(DEFAULT, CAPABILITIES, machine, set_id)
+    assert ready == seccomp.build(DEFAULT, {*CAPABILITIES} - {seccomp.SETFCAP}, machine, set_id)
+
+
+SET_ID = (0o4755, 0o4000, 0o2755, 0o2010, 0o6711, 0o104755)
+"""Modes of programs that run as their owner or group, or become such with a mere chmod u+x."""
+PLAIN = (0o755, 0o1777, 0o2644, 0o600, 0)
+CREAT, TMPFILE = 0o100, 0o20000000
+_BEFORE_MODE: tuple[tuple[str, tuple[int, ...]], ...] = (
+    *(("chmod", (0,)), ("fchmod", (0,)), ("fchmodat", (0, 0)), ("fchmodat2", (0, 0)), ("creat", (0,))),
+    *(("mknod", (0,)), ("mknodat", (0, 0)), ("open", (0, CREAT | 1)), ("open", (0, TMPFILE | 1))),
+    *(("openat", (0, 0, CREAT | 1)), ("openat", (0, 0, TMPFILE | 1))),
+)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_where_set_id_is_refused_each_way_to_it_is(machine: str) -> None:
+    """Modes that mean nothing (open without O_CREAT) are not looked at; what cannot be looked at is not there."""
+    programs = seccomp.unpack(Path(seccomp.shipped(machine, set_id=False)).read_bytes())
+
+    def told(name: str, *arguments: int) -> int:
+        return answer(programs, machine, NUMBERS[machine][name], (*arguments, *(0,) * (6 - len(arguments))))
+
+    ways = [(name, before) for name, before in _BEFORE_MODE if name in NUMBERS[machine]]
+    assert len(ways) >= 5
+    for name, before in ways:
+        assert {told(name, *before, mode) for mode in SET_ID} == {EPERM}, name
+        assert EPERM not in {told(name, *before, mode) for mode in PLAIN}, name
+    assert told("openat", 0, 0, 2, 0o4755) == ALLOW
+    assert (told("openat2"), told("io_uring_setup")) == (ENOSYS, EPERM)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -225,6 +256,9 @@ def test_filters_are_kept(tmp_path: Path) -> None:
     assert seccomp.ensure_filter(folder, "", ()) != first
     assert seccomp.ensure_filter(folder, "unconfined", ()) == ""
     assert seccomp.ensure_filter(folder, "", ALL_CAPABILITIES, privileged=True) == ""
+    assert seccomp.ensure_filter(folder, "", CAPABILITIES, set_id=False) == seccomp.shipped(MACHINE, set_id=False)
+    guarded = Path(seccomp.ensure_filter(folder, "unconfined", (), set_id=False))
+    assert len(seccomp.unpack(guarded.read_bytes())) == 1
 
 
 MACHINE = os.uname().machine

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from whole.stage import Stage, idle
 
@@ -30,3 +33,74 @@ def test_a_part_of_a_volume_is_mounted(orchestra: Stage) -> None:
     orchestra.inside("writer", "mkdir -p /v/a/b; echo here > /v/a/b/file; ln -s a/b /v/link")
     orchestra.up({"writer": writer, "reader": reader}, volumes={"vol": {}})
     assert orchestra.inside("reader", "cat /data/file; ls /data") == "here\nfile"
+
+
+SET_ID = """
+import ctypes, os
+c = ctypes.CDLL(None, use_errno=True)
+os.chdir("/data")
+def attempt(what, *arguments):
+    try:
+        what(*arguments)
+    except OSError as error:
+        print(os.strerror(error.errno))
+def openat2(name):
+    how = (ctypes.c_uint64 * 3)(os.O_CREAT | os.O_WRONLY, 0o4755, 0)
+    if c.syscall(437, -100, name, how, 24) < 0:
+        raise OSError(ctypes.get_errno(), "")
+def unnamed(name):
+    fd = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o4755)
+    os.link(f"/proc/self/fd/{fd}", name, follow_symlinks=True)
+for name, mode in ("user", 0o4755), ("group", 0o2755):
+    open(name, "w").close()
+    os.chown(name, 0, 6)
+    attempt(os.chmod, name, mode)
+fd = os.open("user", os.O_RDONLY)
+attempt(os.fchmod, fd, 0o4700)
+attempt(os.open, "opened", os.O_CREAT | os.O_WRONLY, 0o4755)
+attempt(os.mknod, "made", 0o104755)
+attempt(unnamed, "unnamed")
+attempt(openat2, b"opened2")
+capable = (0x02000001).to_bytes(4, "little") + (1 << 21).to_bytes(4, "little") + bytes(12)
+attempt(os.setxattr, "user", "security.capability", capable)
+os.chmod("user", 0o755)
+os.mkdir("folder", 0o1777)
+"""
+"""Every way to a program that runs as the host's root, one of its groups, or with capabilities there."""
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_program_with_the_hosts_rights_is_left_in_a_bind_only_where_it_may_be(
+    orchestra: Stage, opened: bool
+) -> None:
+    """The mount inside being nosuid does not help: it is another one through which the host's users see the file."""
+    (orchestra.work / "data").mkdir()
+    bind = {"type": "bind", "source": "./data", "target": "/data", "bind": {"suid": opened}}
+    orchestra.up({"a": idle(volumes=[bind, "kept:/kept", "./data:/again:ro"])}, volumes={"kept": {}})
+    said = orchestra.python("a", SET_ID).splitlines()
+    privileged = {}
+    for path in sorted((orchestra.work / "data").iterdir()):
+        mode = path.stat().st_mode
+        if mode & 0o6000 or "security.capability" in os.listxattr(path):
+            privileged[path.name] = oct(mode & 0o6000)
+    if opened:
+        assert {name: privileged.get(name) for name in ("made", "opened", "user", "group")} == {
+            "made": "0o4000",
+            "opened": "0o4000",
+            "user": "0o0",  # taken away at the end; its capability stays
+            "group": "0o2000",
+        }
+        return
+    assert privileged == {}
+    assert said == ["Operation not permitted"] * 6 + ["Function not implemented", "Operation not permitted"]
+    assert orchestra.inside("a", "stat -c %a /data/folder /data/user") == "1755\n755"
+
+
+def test_nobody_else_gets_to_the_volumes(orchestra: Stage) -> None:
+    """What has the host's rights in there is out of the reach of the host's users."""
+    orchestra.up({"a": idle(volumes=["kept:/kept"])}, volumes={"kept": {}})
+    orchestra.inside("a", "cp /bin/true /kept/true; chmod 4755 /kept/true")
+    volume = Path(orchestra.home.volume("t_kept"))
+    assert (volume / "true").stat().st_mode & 0o4000
+    around = [folder for folder in volume.parents if folder.is_relative_to(orchestra.home.data)]
+    assert any(folder.stat().st_mode & 0o077 == 0 and folder.stat().st_uid == 0 for folder in around)

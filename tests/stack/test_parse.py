@@ -62,6 +62,12 @@ def field(name: str, value: object) -> tuple[str, object]:
         ("volumes: [/anon]", "mounts", (m.Mount("volume", "/anon"),)),
         ("volumes: ['data:/d/../x:ro']", "mounts", (m.Mount("volume", "/x", "data", True),)),
         ("volumes: ['~/a:/b']", "mounts", (m.Mount("bind", "/b", "/home/me/a"),)),
+        ("volumes: ['/a:/b:suid,rw']", "mounts", (m.Mount("bind", "/b", "/a", suid=True),)),
+        (
+            "volumes: [{type: bind, source: /a, target: /b, bind: {suid: true}}]",
+            "mounts",
+            (m.Mount("bind", "/b", "/a", suid=True),),
+        ),
         (
             "volumes: [{type: bind, source: /a, target: /b, bind: {create_host_path: false, propagation: private}}]",
             "mounts",

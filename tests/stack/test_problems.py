@@ -70,7 +70,7 @@ CASES = {
     "tmpfs: /proc": "nothing can be mounted over /proc",
     "tmpfs: ['/a:uid=root']": "'uid=root' is no number",
     "tmpfs: ['/a:suid']": "tmpfs option 'suid' is not known",
-    "volumes: ['./a:/a:rshared']": "propagation rshared is not supported",
+    "volumes: ['./a:/a:rshared']": "propagation rshared is not supported: what is mounted inside stays inside",
     "volumes: [{type: image, source: a, target: /a}]": "mounts of type image are not supported yet",
     "volumes: [{type: bind, target: /a}]": "source is missing",
     "volumes: [{type: tmpfs, target: /a, tmpfs: {size: big}}]": "'big' is not a size",

@@ -12,6 +12,10 @@ from .stage import Stage, idle, sh
 pytestmark = pytest.mark.kernel
 
 
+WATCHED = ["/proc:/host/proc:ro", "/sys:/host/sys:ro", "/:/rootfs:ro,rslave", "/var/run:/var/run:ro"]
+"""As the compose files of node-exporter and cadvisor have it."""
+
+
 @pytest.fixture(scope="module")
 def furnished(shared: Stage) -> Stage:
     """One container with every kind of mount."""
@@ -42,6 +46,7 @@ def furnished(shared: Stage) -> Stage:
             ),
             "closed": idle(read_only=True, tmpfs=["/scratch"], volumes=["kept:/kept"]),
             "plain": idle(user="1000:1000", secrets=["pass"], volumes=["kept:/kept"]),
+            "exporter": idle(volumes=WATCHED),
         },
         volumes={"kept": {}},
         secrets={"pass": {"file": "./pass.txt"}},
@@ -92,6 +97,37 @@ def test_a_bind_mount_shows_the_hosts_folder(furnished: Stage) -> None:
     assert furnished.inside("a", "cat /bound/there") == "from the host"
     furnished.inside("a", "echo back > /bound/back")
     assert (furnished.work / "bound/back").read_text() == "back\n"
+
+
+def test_the_machine_can_be_watched(furnished: Stage) -> None:
+    """Its processes, devices and file systems; what could not be idmapped is told once, in `up` and in events."""
+    uptime = furnished.inside(
+        "exporter", "cat /host/proc/1/mounts > /dev/null; cat /rootfs/proc/uptime; ls /host/sys"
+    )
+    assert float(uptime.split()[0]) > 0
+    assert "class" in uptime.split()
+    assert furnished.inside("exporter", "stat -c %u /rootfs /rootfs/proc") == "0\n65534"
+    told = "exporter: proc at /proc cannot be idmapped: files there belong to nobody (65534) inside"
+    assert told in furnished.run("up", "-d").stderr
+    furnished.ok("restart", "exporter")
+    assert furnished.ok("events", "--since", "1h", "--until", "0s").count(told) == 1
+
+
+def test_our_own_sockets_do_not_answer_a_container(furnished: Stage) -> None:
+    """Who mounts the whole machine sees them as its root, and is not let in all the same."""
+    places = furnished.stack("t")
+    said = furnished.python(
+        "exporter",
+        "import os, socket\n"
+        f"for path in {[places.keeper_socket, places.api_socket]!r}:\n"
+        " one = socket.socket(socket.AF_UNIX)\n"
+        " os.chdir('/rootfs' + os.path.dirname(path))\n"
+        " one.connect(os.path.basename(path))\n"
+        " try: print(one.recv(1))\n"
+        " except ConnectionResetError: print('reset')",
+    )
+    assert set(said.splitlines()) <= {"b''", "reset"}
+    assert len(said.splitlines()) == 2
 
 
 def test_files_made_in_a_bind_mount_belong_on_disk_to_the_same_user(furnished: Stage) -> None:

@@ -1,8 +1,9 @@
 """The system call filter: ready BPF bytes in a file, made once for each profile and set of capabilities.
 
-A filter file holds several programs, loaded in their order; the kernel takes the strictest answer. The second one,
-`denials.json`, stands behind any profile. Default bytes for the default capabilities are part of the package, so
-that ordinarily nothing is compiled, or even imported, here.
+A filter file holds several programs, loaded in their order; the kernel takes the strictest answer. `denials.json`
+stands behind any profile, and so does `setid.json` where nobody may make programs that change who runs them. Default
+bytes for the default capabilities are part of the package, so that ordinarily nothing is compiled, or even imported,
+here.
 """
 
 from __future__ import annotations
@@ -19,41 +20,47 @@ MAGIC = b"orcbpf1\n"
 HERE = os.path.dirname(__file__)
 LARGEST_PROFILE = 1 << 20
 DEFAULT, UNCONFINED = "", "unconfined"
+SETFCAP = "CAP_SETFCAP"
 
 
-def ensure_filter(directory: str, profile: str, capabilities: Iterable[str], privileged: bool = False) -> str:
+def ensure_filter(
+    directory: str, profile: str, capabilities: Iterable[str], privileged: bool = False, set_id: bool = True
+) -> str:
     """The path of the filter file for a container, "" for none.
 
-    `profile` is "" (the default one), "unconfined", or the path of a profile in JSON. Compiled ones are kept in
-    `directory`. Raises OrchestraError for a profile that cannot be used, OSError.
+    `profile` is "" (the default one), "unconfined", or the path of a profile in JSON. `set_id`: set-user-ID and
+    set-group-ID bits may be set. Compiled ones are kept in `directory`. Raises OrchestraError for a profile that
+    cannot be used, OSError.
     """
     machine = os.uname().machine
     wanted = frozenset(capabilities)
-    if privileged or profile == UNCONFINED:
+    if privileged or (profile == UNCONFINED and set_id):
         return ""
-    if profile == DEFAULT and wanted == frozenset(CAPABILITIES) and os.path.exists(shipped(machine)):
-        return shipped(machine)
+    usual = wanted | {SETFCAP} == frozenset(CAPABILITIES)  # which no profile of ours asks for
+    if profile == DEFAULT and usual and os.path.exists(shipped(machine, set_id)):
+        return shipped(machine, set_id)
     import hashlib  # heavy, and of no use to the keeper, which only unpacks
 
-    text = _read_given(profile) if profile else _read(f"{HERE}/default.json")
-    key = hashlib.blake2b(b"\0".join([MAGIC, machine.encode(), *sorted(c.encode() for c in wanted), text]))
+    text = b"" if profile == UNCONFINED else _read_given(profile) if profile else _read(f"{HERE}/default.json")
+    parts = [MAGIC, machine.encode(), b"" if set_id else b"setid", *sorted(c.encode() for c in wanted), text]
+    key = hashlib.blake2b(b"\0".join(parts))
     path = f"{directory}/{key.hexdigest()[:24]}.bpf"
     if not os.path.exists(path):
         os.makedirs(directory, 0o700, exist_ok=True)
         try:
-            content = build(text, wanted, machine)
+            content = build(text, wanted, machine, set_id)
         except OrchestraError as error:
             raise OrchestraError(f"seccomp profile {profile}: {error.what}") from error
         _replace(path, content)
     return path
 
 
-def shipped(machine: str) -> str:
-    return f"{HERE}/default.{machine}.bpf"
+def shipped(machine: str, set_id: bool = True) -> str:
+    return f"{HERE}/default{'' if set_id else '-setid'}.{machine}.bpf"
 
 
-def build(profile: bytes, capabilities: Iterable[str], machine: str) -> bytes:
-    """The content of a filter file."""
+def build(profile: bytes, capabilities: Iterable[str], machine: str, set_id: bool = True) -> bytes:
+    """The content of a filter file; an empty profile allows what is not set-ID."""
     import json  # not needed where the shipped bytes do
 
     from . import compiler
@@ -61,7 +68,9 @@ def build(profile: bytes, capabilities: Iterable[str], machine: str) -> bytes:
     numbers = json.loads(_read(f"{HERE}/numbers.json"))
     if machine not in numbers:
         raise compiler.ProfileError(f"no system call numbers for {machine}")
-    texts = (profile, _read(f"{HERE}/denials.json"))
+    texts = [profile, _read(f"{HERE}/denials.json")] if profile else []
+    if not set_id:
+        texts.append(_read(f"{HERE}/setid.json"))
     programs = [compiler.compile_profile(compiler.parse(t), capabilities, machine, numbers[machine]) for t in texts]
     return pack(programs)
 

@@ -10,5 +10,6 @@ from .compiler import ARCHITECTURES
 with open(f"{HERE}/default.json", "rb") as file:
     profile = file.read()
 for machine in ARCHITECTURES:
-    with open(shipped(machine), "wb") as out:
-        out.write(build(profile, CAPABILITIES, machine))
+    for set_id in (True, False):
+        with open(shipped(machine, set_id), "wb") as out:
+            out.write(build(profile, CAPABILITIES, machine, set_id))
