@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ..wire.terminal import line
 from .beneath import PLACE, Root
 from .pack import pack
 from .places import destination
@@ -32,7 +33,8 @@ class Said:
 
 
 def say(text: str) -> None:
-    os.write(2, f"{text}\n".encode("utf-8", "replace")[:1000])
+    """One line, whatever the names of files in it."""
+    os.write(2, f"{line(text)}\n".encode()[:1000])
 
 
 def carry_out(order: CopyOrder) -> int:

@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from orchestra.wire.terminal import line
+
+from .console import echo, echo_lines
 from .options import Asked, project_options
 from .past import clock
 from .project import find
@@ -31,12 +34,12 @@ def command(asked: Asked, action: str, receiver: str | None, as_json: bool) -> i
         else:
             told = connection.call({"do": "alerts", "start": time.time() - DAY})
     if as_json:
-        click.echo(json.dumps({key: value for key, value in told.items() if key not in ("re", "done")}))
+        echo(json.dumps({key: value for key, value in told.items() if key not in ("re", "done")}))
     elif action == "test":
         for one in told["results"]:
-            click.echo(f"{one['name']} ({one['host']}): sent" if one["ok"] else one["text"])
+            echo(f"{one['name']} ({one['host']}): sent" if one["ok"] else one["text"])
     else:
-        click.echo(listed(told), nl=False)
+        echo_lines(listed(told))
     return 1 if action == "test" and not all(one["ok"] for one in told["results"]) else 0
 
 
@@ -61,5 +64,5 @@ def listed(told: dict[str, Any]) -> str:
     rows = [[one["name"], one["text"], ", ".join(one["services"] or ["all"])] for one in told["rules"]]
     parts.append(table(["RULE", "FIRES WHEN", "SERVICES"], rows))
     receivers = ", ".join(f"{one['name']} ({one['host']}, {one['format']})" for one in told["receivers"])
-    parts.append(f"told: {receivers or 'nobody (x-alerts: receivers: in the stack file)'}")
-    return "".join(part.rstrip("\n") + "\n" for part in parts)
+    parts.append(line(f"told: {receivers or 'nobody (x-alerts: receivers: in the stack file)'}"))
+    return "\n".join(parts)

@@ -8,6 +8,7 @@ import click
 
 from orchestra.errors import OrchestraError
 
+from .console import echo
 from .telling import tell
 
 
@@ -24,9 +25,9 @@ def each_of(names: Iterable[str], act: Callable[[str], None]) -> int:
 
 def agreed(warning: str) -> bool:
     """Whether a person says y; silence and the end of input mean no."""
-    click.echo(f"WARNING! {warning}")
+    echo(f"WARNING! {warning}")
     try:
         return bool(click.confirm("Are you sure you want to continue?", default=False))
     except click.Abort:
-        click.echo()
+        echo()
         return False

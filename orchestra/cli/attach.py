@@ -23,6 +23,7 @@ from orchestra.logs.follow import Follower
 from orchestra.logs.layout import STDERR
 from orchestra.logs.reader import Cursor
 
+from .console import echo
 from .listen import receive, trouble
 from .options import Asked, FileFirst, project_options
 from .project import find, need_services
@@ -119,7 +120,7 @@ class Attachment:
                 if not typed:
                     stdin = None
                 elif self._leaves(typed):
-                    print("read escape sequence", file=sys.stderr)
+                    echo("read escape sequence", sys.stderr)
                     return 0
             if self._connection in ready and (code := self._ended()) is not None:
                 return code

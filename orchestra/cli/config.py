@@ -10,6 +10,7 @@ from orchestra.errors import OrchestraError
 from orchestra.stack.files import Loaded, to_json, to_yaml
 from orchestra.stack.interpolate import Asked as Spoken
 
+from .console import data
 from .options import IMAGES, Asked, not_yet, project_options, services_argument
 from .project import load, refuse_unknown
 from .table import table
@@ -69,7 +70,7 @@ def command(
                 f"cannot write {output}: {error.strerror}", "name a file elsewhere with -o"
             ) from None
     else:
-        click.echo(text, nl=False)
+        data(text)
 
 
 def presentable(model: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import click
 
 from orchestra.client import Connection
 from orchestra.errors import OrchestraError
+from orchestra.wire.terminal import line as fit
 
+from .console import echo
 from .listen import receive, trouble
 from .options import Asked, project_options
 from .project import find, need_services
@@ -108,7 +110,7 @@ def take_out(stream: int, destination: str, name: str, archive: bool) -> None:
             while source.read(BLOCK):
                 continue
         except BadArchive as error:
-            raise OrchestraError(f"cp: {error}") from None
+            raise OrchestraError(fit(f"cp: {error}")) from None
 
 
 def copy_in(
@@ -130,7 +132,7 @@ def copy_in(
     try:
         os.stat(source, follow_symlinks=follow)  # before anything is begun
     except OSError as error:
-        raise OrchestraError(f"cp: {source}: {error.strerror}") from None
+        raise OrchestraError(fit(f"cp: {source}: {error.strerror}")) from None
     reading, writing = os.pipe()
 
     def give(_: int) -> None:
@@ -163,7 +165,7 @@ def done(connection: Connection, request: dict[str, Any], stdin: int, stdout: in
         words, code = last_words(connection, number, hear, patient=failed is None)
     if failed is not None:
         place = failed.filename if isinstance(failed.filename, str) else ""
-        raise OrchestraError(f"cp: {place}: {failed.strerror}")
+        raise OrchestraError(fit(f"cp: {place}: {failed.strerror}"))
     if code:
         killed = "what copies in the container was killed" if code > 128 else f"it ended with {code}"
         raise OrchestraError("\n".join(f"cp: {line}" for line in words or [killed]))
@@ -186,4 +188,4 @@ def last_words(connection: Connection, number: int, hear: int, patient: bool) ->
 
 
 def warn(text: str) -> None:
-    print(f"cp: {text}", file=sys.stderr)
+    echo(f"cp: {text}", sys.stderr)

@@ -10,6 +10,7 @@ import click
 from orchestra.errors import OrchestraError
 from orchestra.places import Places
 
+from .console import echo
 from .dry import say
 from .options import IMAGES, Asked, not_yet, project_options, services_argument, timeout_option
 from .project import find, load
@@ -54,7 +55,7 @@ def forget_history(places: Places) -> bool:
     from orchestra.state.archive import Archive
 
     Archive(places.history).remove()
-    print(" History  Removed", file=sys.stderr)
+    echo(" History  Removed", sys.stderr)
     return True
 
 
@@ -74,6 +75,6 @@ def remove_volumes(asked: Asked, places: Places) -> bool:
     with turn(places, "down"):
         for name in found:
             discard(places.home, name)
-            print(f" Volume {name}  Removed", file=sys.stderr)
+            echo(f" Volume {name}  Removed", sys.stderr)
         clear_away(places)
     return True

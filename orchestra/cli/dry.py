@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import click
-
+from .console import echo_lines
 from .listing import rows_of
 from .options import Asked
 from .project import find, need_services
@@ -19,5 +18,5 @@ def say(asked: Asked, verb: str, services: Names, states: Names = ()) -> int:
     need_services(asked, services, rows)
     chosen = [row for row in rows if (not services or row["service"] in services) and "owner" not in row]
     names = [row["name"] for row in chosen if not states or row["state"] in states]
-    click.echo("\n".join(f"would {verb} {name}" for name in names) or "nothing to do")
+    echo_lines("\n".join(f"would {verb} {name}" for name in names) or "nothing to do")
     return 0

@@ -11,6 +11,7 @@ import click
 from orchestra.places import Places
 
 from ..wire import compact
+from .console import echo
 from .moments import moment
 from .options import Asked, project_options, services_argument
 from .past import events
@@ -43,7 +44,7 @@ def command(asked: Asked, services: tuple[str, ...], as_json: bool, since: str |
     if services:
         _need_known(asked, places, services)
     for event in events(places, request):
-        click.echo(compact.dumps(record(event)) if as_json else line(event))
+        echo(compact.dumps(record(event)) if as_json else line(event))
 
 
 def _need_known(asked: Asked, places: Places, services: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from orchestra.errors import OrchestraError
 from orchestra.places import Places
 from orchestra.stack.model import Stack
 
+from .console import echo, echo_lines
 from .interrupts import Interrupts
 from .listen import receive, trouble
 from .options import Asked
@@ -144,7 +145,7 @@ class Foreground:
         return 0
 
     def _stop(self, code: int) -> int:
-        print("\nGracefully stopping… (press Ctrl-C again to force)", file=sys.stderr, flush=True)
+        echo_lines("\nGracefully stopping… (press Ctrl-C again to force)", sys.stderr)
         services = None if self.request["services"] is None else sorted(self.mine)
         self.show = progress(self.asked.progress, "stop", "stopped", 0)
         for row in list(self.rows.values()):
@@ -153,7 +154,7 @@ class Foreground:
             self._finish({"do": "stop", "services": services, "timeout": self.options["timeout"]})
         except Interrupted:
             self.show.erase()
-            print("Killing…", file=sys.stderr, flush=True)
+            echo("Killing…", sys.stderr)
             try:
                 self._finish({"do": "kill", "services": services, "signal": "SIGKILL"})
                 self._see_them_end()

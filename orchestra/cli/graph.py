@@ -12,8 +12,10 @@ from orchestra.client import NotRunning
 from orchestra.places import Places
 from orchestra.stack import graph
 from orchestra.stack.model import Stack
+from orchestra.wire.terminal import line as fit
 
 from . import words
+from .console import echo, echo_lines
 from .options import Asked, project_options, services_argument
 from .project import load
 from .reach import connect
@@ -35,11 +37,11 @@ def command(asked: Asked, services: tuple[str, ...], dot: bool) -> None:
     told = status(asked.home().stack(stack.name))
     live = by_service(told["rows"])
     if dot:
-        click.echo(drawing(stack, live))
+        echo_lines(drawing(stack, live))
         return
-    click.echo(tree(stack, live, time.time()))
+    echo_lines(tree(stack, live, time.time()))
     for user in told["used_by"]:
-        click.echo(f"{user['service']} is used by stack {user['stack']} (as {user['name']})")
+        echo(f"{user['service']} is used by stack {user['stack']} (as {user['name']})")
 
 
 def files_of(places: Places) -> list[str]:
@@ -70,7 +72,7 @@ def tree(stack: Stack, live: dict[str, list[dict[str, Any]]], now: float) -> str
     if not live:
         return "\n".join(lines)
     width = max(map(len, lines), default=0) + 3
-    return "\n".join(f"{line.ljust(width)}{state(line, live, now)}".rstrip() for line in lines)
+    return "\n".join(f"{line.ljust(width)}{fit(state(line, live, now))}".rstrip() for line in lines)
 
 
 def state(line: str, live: dict[str, list[dict[str, Any]]], now: float) -> str:

@@ -10,6 +10,7 @@ import click
 from orchestra import __version__
 from orchestra.errors import OrchestraError
 
+from .console import echo, echo_lines
 from .options import Asked, project_options
 
 COMMANDS = {
@@ -77,7 +78,7 @@ class Commands(click.Group):
 
 def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        click.echo(f"orchestra version {__version__}")
+        echo(f"orchestra version {__version__}")
         context.exit()
 
 
@@ -93,7 +94,7 @@ def run(arguments: Sequence[str], asked: Asked) -> int:
     try:
         status = orchestra.main(list(arguments), prog_name="orchestra", standalone_mode=False, obj=asked)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        echo_lines(error.format_message())
         return 0
     except click.ClickException as error:
         context = getattr(error, "ctx", None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .console import echo
 from .moments import moment
 from .options import Asked, project_options, services_argument
 from .past import clock, health
@@ -29,10 +30,10 @@ def command(asked: Asked, services: tuple[str, ...], since: str | None, as_json:
     refuse_unknown(services, told["spans"])
     chosen = [service for service in told["spans"] if not services or service in services]
     if as_json:
-        click.echo(json.dumps(told))
+        echo(json.dumps(told))
         return
     for line in lines(told, chosen):
-        click.echo(line)
+        echo(line)
 
 
 def lines(told: dict[str, Any], services: list[str]) -> list[str]:

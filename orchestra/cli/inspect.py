@@ -10,6 +10,7 @@ import click
 
 from orchestra.errors import OrchestraError
 
+from .console import data, echo_lines
 from .options import Asked, project_options, without_files
 from .project import find
 from .reach import at_owner, connect
@@ -35,10 +36,10 @@ def command(asked: Asked, names: tuple[str, ...], template: str | None, environm
         request = {"do": "inspect", "names": there or None, "environment": environment}
         found = connection.call(request)["containers"]
     if template in (None, "json"):
-        click.echo(json.dumps(found, indent=4))
+        echo_lines(json.dumps(found, indent=4))
         return
     for one in found:
-        click.echo(filled(template, one))
+        data(f"{filled(template, one)}\n")
 
 
 def filled(template: str, document: dict[str, Any]) -> str:

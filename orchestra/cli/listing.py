@@ -8,6 +8,7 @@ from orchestra.client import NotRunning
 
 from ..wire import compact
 from . import words
+from .console import echo_lines
 from .reach import connect
 from .table import table
 
@@ -59,7 +60,7 @@ def show(
     else:
         lines = [listing(rows, time.time(), whole)]
     for line in lines:
-        print(line)
+        echo_lines(line)
 
 
 def listing(rows: list[dict[str, Any]], now: float, whole: bool = False) -> str:

@@ -16,6 +16,7 @@ from orchestra.places import Home
 from orchestra.wire.frames import BadFrame
 
 from ..wire import compact
+from .console import data, echo, echo_lines
 from .options import Asked, project_options
 from .reach import orphaned
 from .table import table
@@ -37,11 +38,11 @@ def command(asked: Asked, every: bool, quiet: bool, filters: tuple[str, ...], sh
         raise OrchestraError("--filter takes name=TEXT only", "leave other filters out")
     stacks = [each for each in survey(asked.home(), every) if all(word in each["Name"] for word in wanted)]
     if quiet:
-        click.echo("".join(f"{each['Name']}\n" for each in stacks), nl=False)
+        data("".join(f"{each['Name']}\n" for each in stacks))
     elif shape == "json":
-        click.echo(compact.dumps(stacks))
+        echo(compact.dumps(stacks))
     else:
-        click.echo(listing(stacks))
+        echo_lines(listing(stacks))
 
 
 def listing(stacks: list[dict[str, str]]) -> str:

@@ -17,6 +17,7 @@ from orchestra.values import dataclass
 
 from ..wire import compact
 from .asking import agreed, each_of
+from .console import echo, echo_lines
 from .filters import fits, has_label, labels_of, spelled, truth
 from .ls import answers
 from .options import Asked, project_options
@@ -59,7 +60,7 @@ def create(asked: Asked, /, name: str, labels: tuple[str, ...], **options: Any) 
     if owned := next((one for one in _of_stacks(home) if one.name == name), None):
         raise OrchestraError(f"network {name} exists already: it is of stack {owned.stack}", "choose another name")
     made = externals.create(home, name, options["subnet"], options["gateway"], options["internal"], labels_of(labels))
-    click.echo(made.id)
+    echo(made.id)
 
 
 @command.command("ls")
@@ -79,7 +80,7 @@ def list_(asked: Asked, /, quiet: bool, filters: tuple[str, ...], shape: str, no
     else:
         lines = [table(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], [[o.id, o.name, "bridge", "local"] for o in found])]
     for line in lines:
-        click.echo(line)
+        echo_lines(line)
 
 
 def _is_asked_for(one: Listed, filters: tuple[str, ...]) -> bool:
@@ -105,7 +106,7 @@ def inspect(asked: Asked, names: tuple[str, ...]) -> int:
     """Print everything about networks as JSON, with who is in them."""
     known = every(asked.home())
     found = {name: one for name in names for one in known if name in (one.name, one.id)}
-    click.echo(json.dumps([_whole(found[name]) for name in names if name in found], indent=4))
+    echo_lines(json.dumps([_whole(found[name]) for name in names if name in found], indent=4))
     return each_of([name for name in names if name not in found], _not_found)
 
 
@@ -133,7 +134,7 @@ def rm(asked: Asked, names: tuple[str, ...], force: bool) -> int:
             if force:
                 return
         externals.remove(home, real)
-        click.echo(name)
+        echo(name)
 
     return each_of(names, remove)
 
@@ -154,7 +155,7 @@ def prune(asked: Asked, force: bool, filters: tuple[str, ...]) -> int:
             externals.remove(home, one.name)
             gone.append(one.name)
     if gone:
-        click.echo("Deleted Networks:\n" + "\n".join(gone))
+        echo_lines("Deleted Networks:\n" + "\n".join(gone))
     return 0
 
 

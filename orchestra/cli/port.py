@@ -7,6 +7,7 @@ import click
 from orchestra.client import NotRunning
 from orchestra.errors import OrchestraError
 
+from .console import echo
 from .listing import rows_of
 from .options import Asked, FileFirst, project_options
 from .project import find, need_services
@@ -34,7 +35,7 @@ def command(asked: Asked, service: str, private_port: int, protocol: str, index:
             nth = private_port - port["port"]
             if 0 <= nth < how_many(port) and port["protocol"] == protocol:
                 address = port["host_ip"] or "0.0.0.0"
-                click.echo(f"{f'[{address}]' if ':' in address else address}:{port['host_port'] + nth}")
+                echo(f"{f'[{address}]' if ':' in address else address}:{port['host_port'] + nth}")
                 return
     raise OrchestraError(
         f"no port {private_port}/{protocol} of {service} is published", "orchestra ps shows what is published"

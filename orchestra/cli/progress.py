@@ -10,7 +10,9 @@ import sys
 import time
 
 from ..wire import compact
+from ..wire.terminal import line
 from .colours import coloured, moves
+from .console import echo
 from .steps import Step, step
 
 TYPE_CHECKING = False
@@ -66,7 +68,7 @@ class Plain(Progress):
 
     def changed(self, name: str, now: Step) -> None:
         remark = f" ({now.remark})" if now.remark else ""
-        print(f" Container {name}  {now.word}{remark}", file=self.out, flush=True)
+        echo(f" Container {name}  {now.word}{remark}", self.out)
 
 
 class Lines(Progress):
@@ -78,7 +80,7 @@ class Lines(Progress):
             record["text"] = now.remark
         if now.mark == "failed":
             record["error"] = True
-        print(compact.dumps(record), file=self.out, flush=True)
+        echo(compact.dumps(record), self.out)
 
 
 class Live(Progress):
@@ -143,7 +145,7 @@ class Live(Progress):
         text = f"Container {name.ljust(width)}  {now.word.ljust(10)}"
         room = columns - len(elapsed) - 6
         if now.remark:
-            text += f" {now.remark}"
+            text += f" {line(now.remark)}"
         if len(text) > room:
             text = text[: max(0, room - 1)] + "…"
         return f" {self._sign(now.mark, moment)} {text.ljust(room)}  {elapsed}"

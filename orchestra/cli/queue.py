@@ -8,6 +8,8 @@ import time
 
 from orchestra.state.turns import holder, try_turn
 
+from .console import echo
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestra.places import Places
@@ -33,7 +35,7 @@ def _waited(places: Places, who: str) -> int:
     told = False
     while (descriptor := try_turn(places, who)) is None:
         if not told:
-            print(f"waiting for {holder(places)} …", file=sys.stderr, flush=True)
+            echo(f"waiting for {holder(places)} …", sys.stderr)
             told = True
         time.sleep(GLANCE)
     return descriptor

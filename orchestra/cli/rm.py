@@ -8,6 +8,7 @@ import click
 
 from orchestra.client import NotRunning
 
+from .console import echo
 from .dry import say
 from .listen import listen
 from .nothing import fine_when_nothing_runs
@@ -45,10 +46,10 @@ def command(asked: Asked, services: tuple[str, ...], force: bool, stop: bool, vo
         ]
         owned = [row for row in rows if "owner" in row and row["service"] in services]
         if not names and not owned:
-            print("No stopped containers", file=sys.stderr)
+            echo("No stopped containers", sys.stderr)
             return 0
         if not force:
-            print(f"Going to remove {', '.join(sorted(names))}", file=sys.stderr)
+            echo(f"Going to remove {', '.join(sorted(names))}", sys.stderr)
             if not click.confirm("Are you sure?", err=True):
                 return 0
         request = {"do": "rm", "services": list(services) or None, "stop": stop, "force": force}

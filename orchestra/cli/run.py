@@ -17,6 +17,7 @@ from orchestra.errors import OrchestraError
 from orchestra.stack.model import Stack
 from orchestra.wire.codec import encode
 
+from .console import echo
 from .exec import variables, with_terminal
 from .given import mounts, ports
 from .options import IMAGES, Asked, FileFirst, not_yet, project_options
@@ -81,7 +82,7 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
     with start(places) as connection:
         if options["detach"]:
             with turn(places, "run"):
-                click.echo(detached_name(connection, request))
+                echo(detached_name(connection, request))
             return 0
         # What it depends on is told line by line: the screen belongs to the command.
         show = progress("quiet" if options["quiet"] else "plain", "run", "running")

@@ -12,6 +12,7 @@ import click
 from orchestra.errors import OrchestraError
 
 from ..wire import compact
+from .console import data, echo_lines, raw
 from .nothing import fine_when_nothing_runs
 from .options import Asked, project_options, services_argument
 from .project import find, need_services
@@ -52,28 +53,28 @@ def command(
         live = shape == "table" and sys.stdout.isatty()
         try:
             if live:
-                click.echo(HIDE + HOME + CLEAR_BELOW, nl=False)
+                raw(HIDE + HOME + CLEAR_BELOW)
             # The first answer has no rates where the supervisor has not looked before: soon there are.
             for answer in connection.answers(connection.send({**request, "follow": True})):
                 show(answer["usage"], idle, shape, live)
         finally:
             if live:
-                click.echo(SHOW, nl=False)
+                raw(SHOW)
 
 
 def show(usages: Iterable[dict[str, Any]], idle: Iterable[str], shape: str, live: bool = False) -> None:
     records = [record(usage) for usage in sorted(usages, key=lambda usage: str(usage["container"]))]
     records += [nothing(name) for name in sorted(set(idle) - {each["Name"] for each in records})]
     if shape == "json":
-        click.echo("".join(compact.dumps(each) + "\n" for each in records), nl=False)
+        data("".join(compact.dumps(each) + "\n" for each in records))
         return
     keys = ("Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")
     text = table(HEADERS, [[each[key] for key in keys] for each in records])
     if live:
         lines = text.split("\n")[: max(2, os.get_terminal_size().lines - 1)]
-        click.echo(HOME + "".join(f"{line}{CLEAR_LINE}\n" for line in lines) + CLEAR_BELOW, nl=False)
+        raw(HOME + "".join(f"{line}{CLEAR_LINE}\n" for line in lines) + CLEAR_BELOW)
     else:
-        click.echo(text)
+        echo_lines(text)
 
 
 def record(usage: dict[str, Any]) -> dict[str, str]:

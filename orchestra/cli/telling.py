@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 
+from ..wire.terminal import line, lines
 from .colours import painted
+from .console import raw
 
 
 def tell(what: str, hint: str | None = None, status: int = 1) -> int:
     """Show an error; returns the exit status, for the caller to end with."""
-    print(f"{painted('error:', 'red', sys.stderr)} {what}", file=sys.stderr)
+    raw(f"{painted('error:', 'red', sys.stderr)} {lines(what)}\n", sys.stderr)
     if hint:
-        print(f"{painted('try:', 'bold', sys.stderr)} {hint}", file=sys.stderr)
+        raw(f"{painted('try:', 'bold', sys.stderr)} {lines(hint)}\n", sys.stderr)
     return status
 
 
 def warn(what: str) -> None:
-    print(f"{painted('warning:', 'yellow', sys.stderr)} {what}", file=sys.stderr)
+    raw(f"{painted('warning:', 'yellow', sys.stderr)} {line(what)}\n", sys.stderr)

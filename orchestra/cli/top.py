@@ -10,6 +10,7 @@ import click
 
 from orchestra.errors import OrchestraError
 
+from .console import echo, echo_lines
 from .nothing import fine_when_nothing_runs
 from .options import Asked, project_options, services_argument
 from .project import find, need_services
@@ -43,13 +44,13 @@ def command(asked: Asked, services: tuple[str, ...], shape: str) -> None:
     if shape == "json":
         for name in names:
             for one in found[name]:
-                click.echo(json.dumps({"Container": name, "Service": of[name]["service"], **record(one)}))
+                echo(json.dumps({"Container": name, "Service": of[name]["service"], **record(one)}))
         return
     now = time.time()
     cells = [
         [of[name]["service"], str(of[name]["replica"]), *columns(one, now)] for name in names for one in found[name]
     ]
-    click.echo(table(HEADERS, cells))
+    echo_lines(table(HEADERS, cells))
 
 
 def columns(one: dict[str, Any], now: float) -> list[str]:

@@ -13,6 +13,7 @@ from orchestra.stack.model import Stack
 from orchestra.wire.codec import encode
 
 from .bringing import apply_request, bring_up
+from .console import echo
 from .options import IMAGES, Asked, not_yet, project_options, services_argument, timeout_option
 from .project import load, refuse_unknown
 from .reach import start
@@ -146,5 +147,6 @@ def recreation(options: dict[str, Any]) -> str:
 
 def show_plan(connection: Connection, stack: Stack, options: dict[str, Any]) -> int:
     answer = connection.call({"do": "plan", "stack": encode(stack), "recreate": recreation(options)})
-    click.echo("\n".join(answer["lines"]) if answer["lines"] else "nothing to do")
+    for line in answer["lines"] or ["nothing to do"]:
+        echo(line)
     return 0

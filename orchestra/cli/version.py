@@ -7,6 +7,7 @@ import click
 from orchestra import __version__
 
 from ..wire import compact
+from .console import echo
 
 
 @click.command()
@@ -15,6 +16,6 @@ from ..wire import compact
 def command(shape: str, short: bool) -> None:
     """Show the version."""
     if shape == "json":
-        click.echo(compact.dumps({"version": f"v{__version__}"}))
+        echo(compact.dumps({"version": f"v{__version__}"}))
     else:
-        click.echo(__version__ if short else f"orchestra version v{__version__}")
+        echo(__version__ if short else f"orchestra version v{__version__}")

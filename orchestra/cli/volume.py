@@ -16,6 +16,7 @@ from orchestra.state.volumes import Named
 
 from ..wire import compact
 from .asking import agreed, each_of
+from .console import echo, echo_lines
 from .filters import fits, has_label, labels_of, spelled, truth
 from .options import Asked, project_options
 from .table import table
@@ -36,7 +37,7 @@ def create(asked: Asked, /, name: str | None, labels: tuple[str, ...], driver: s
     """Make a volume; without a name it gets one. One that is there is left as it is."""
     name = name or os.urandom(32).hex()
     volumes.make(asked.home(), name, labels_of(labels))
-    click.echo(name)
+    echo(name)
 
 
 @command.command("ls")
@@ -55,7 +56,7 @@ def list_(asked: Asked, /, quiet: bool, filters: tuple[str, ...], shape: str) ->
     else:
         lines = [table(["DRIVER", "VOLUME NAME"], [["local", one.name] for one in found])]
     for line in lines:
-        click.echo(line)
+        echo_lines(line)
 
 
 def _is_asked_for(one: Named, filters: tuple[str, ...]) -> bool:
@@ -77,7 +78,7 @@ def _is_asked_for(one: Named, filters: tuple[str, ...]) -> bool:
 def inspect(asked: Asked, names: tuple[str, ...]) -> int:
     """Print everything about volumes as JSON, with who uses them."""
     found = {one.name: one for one in volumes.listed(asked.home())}
-    click.echo(json.dumps([_whole(found[name]) for name in names if name in found], indent=4))
+    echo_lines(json.dumps([_whole(found[name]) for name in names if name in found], indent=4))
     return each_of([name for name in names if name not in found], _not_found)
 
 
@@ -98,7 +99,7 @@ def rm(asked: Asked, names: tuple[str, ...], force: bool) -> int:
         check_name("volume", name)
         if not (force and not os.path.isdir(home.volume(name))):
             volumes.remove(home, name)
-            click.echo(name)
+            echo(name)
 
     return each_of(names, remove)
 
@@ -125,8 +126,8 @@ def prune(asked: Asked, force: bool, every: bool, filters: tuple[str, ...]) -> i
             volumes.remove(home, one.name)
             gone.append(one.name)
     if gone:
-        click.echo("Deleted Volumes:\n" + "\n".join(gone) + "\n")
-    click.echo(f"Total reclaimed space: {_spelled_size(size)}")
+        echo_lines("Deleted Volumes:\n" + "\n".join(gone) + "\n")
+    echo(f"Total reclaimed space: {_spelled_size(size)}")
     return 0
 
 

@@ -11,6 +11,7 @@ from orchestra.client import SupervisorGone
 from orchestra.errors import OrchestraError
 from orchestra.places import Places
 
+from .console import echo
 from .options import Asked, project_options, services_argument
 from .project import find, need_services
 from .reach import connect
@@ -52,7 +53,7 @@ def watch(places: Places, services: set[str], first_is_enough: bool) -> int:
             if name not in told and (row["state"] in ENDED or row.get("gone")):
                 told.add(name)
                 code = int(row["exit_code"] or 0)
-                click.echo(f'container "{name}" exited with status code {code}')
+                echo(f'container "{name}" exited with status code {code}')
         elif row is None and rows and (len(told) == len(rows) or (told and first_is_enough)):
             break
     return code

@@ -6,6 +6,9 @@ from typing import Any
 
 import click
 
+from orchestra.wire.terminal import line as fit
+
+from .console import echo_lines
 from .options import Asked, project_options, services_argument
 from .project import find, need_services
 from .reach import connect
@@ -22,13 +25,13 @@ def command(asked: Asked, services: tuple[str, ...]) -> None:
     need_services(asked, services, causes)
     for cause in causes:
         if not services or cause["service"] in services:
-            click.echo(told(cause))
+            echo_lines(told(cause))
 
 
 def told(cause: dict[str, Any]) -> str:
     """The sentence; below it what happens next, where something is amiss."""
     after = cause["next"]
     if cause["kind"] in ("ready", "finished"):
-        return str(cause["sentence"])
+        return fit(cause["sentence"])
     command = f" (or: {after['command']})" if after["command"] else ""
-    return f"{cause['sentence']}\n  next: {after['text']}{command}"
+    return f"{fit(cause['sentence'])}\n  next: {fit(after['text'])}{command}"

@@ -13,6 +13,7 @@ from ..places import Home, Places
 from ..stack.model import Stack
 from ..wire.codec import decode
 from ..wire.frames import Message
+from ..wire.terminal import line
 from .board import Board
 from .upstream import Gone, Upstream
 
@@ -159,7 +160,8 @@ class Stacks:
         """Say once that its words are not understood, and do not ask again for a while."""
         if name not in self._foreign:
             self._foreign.add(name)
-            print(f"dashboard: stack {name} is run by another version of orchestra and is not shown", flush=True)
+            foreign = f"stack {line(name)} is run by another version of orchestra and is not shown"
+            print(f"dashboard: {foreign}", flush=True)
         await anyio.sleep(FOREIGN)
 
     async def _take_rows(self, name: str, upstream: Upstream, changes: Bell) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 
+from ..wire.terminal import DIRECTIONS, SEPARATORS
 from .layout import DROPPED
 from .reader import Block
 
@@ -18,16 +19,21 @@ _COMMAND = re.compile(
     rb"|\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: cursor, screen, modes (ECMA-48, 5.4)
     rb"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC, DCS, SOS, PM, APC: titles, clipboards, links
     rb"|\x1b[ -/]*[0-~]?"  # other escapes
-    rb"|\xc2(?:[\x80-\x9f]|(?![\xa0-\xbf]))"  # C1 controls in UTF-8; half of a letter, or the rest would join it
     rb"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]"
+    rb"|\xc2[\x80-\x9f]|"  # C1 controls in UTF-8
+    + b"|".join(chr(code).encode() for code in (*DIRECTIONS, *SEPARATORS))
+    # The beginning of such a one at the end of a block: the rest would join it.
+    + rb"|[\xc2\xd8\xe2](?![\x80-\xbf])|\xe2[\x80\x81](?![\x80-\xbf])"
 )
+_BEGINNINGS = (b"\xc2", b"\xd8", b"\xe2")
+"""First bytes, in UTF-8, of what is taken out and no ASCII."""
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
 
 
 def neutral(data: bytes) -> bytes:
     """Text without commands for a terminal, but for colours. Carriage returns stay, except before a newline."""
-    if len(data.translate(None, CONTROL)) == len(data) and b"\xc2" not in data:
+    if len(data.translate(None, CONTROL)) == len(data) and not any(each in data for each in _BEGINNINGS):
         return data
     return _COMMAND.sub(_colour_only, data.replace(b"\r\n", b"\n"))
 

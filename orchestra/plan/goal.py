@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..errors import OrchestraError
 from ..stack.model import Condition
+from ..wire.terminal import line
 from . import sharing
 from .facts import Facts, Seen, Target, Wanted, jobs
 from .phase import Phase, how_it_ended, phase_of
@@ -43,7 +44,7 @@ def unmet(
         and not (name in facts.containers and facts.containers[name].busy)
     ]
     if failures:
-        raise OrchestraError("\n".join(failures), "orchestra logs and orchestra ps tell more")
+        raise OrchestraError("\n".join(map(line, failures)), "orchestra logs and orchestra ps tell more")
     awaited = _awaited(wanted)
     return _unmet_uses(goal, uses, wanted, facts) + [
         name for name in names if not _has_come(goal, name, wanted, facts, awaited, now)

@@ -83,12 +83,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def _command(pid: int) -> str:
-    return _printable(_text(f"/proc/{pid}/cmdline").rstrip("\0").replace("\0", " "))
-
-
-def _printable(text: str) -> str:
-    """Without what would move a terminal's cursor: the container chooses these words."""
-    return "".join(each if each.isprintable() else "?" for each in text)
+    return _text(f"/proc/{pid}/cmdline").rstrip("\0").replace("\0", " ")
 
 
 def _terminal(number: int) -> str:
@@ -105,7 +100,7 @@ def _users(pid: int) -> dict[int, str]:
             for line in read_inside(root, "etc/passwd").splitlines():
                 fields = line.split(":")
                 if len(fields) > 2 and fields[2].isdigit() and len(fields[2]) < 11:
-                    found.setdefault(int(fields[2]), _printable(fields[0])[:32])
+                    found.setdefault(int(fields[2]), fields[0][:32])
         finally:
             os.close(root)
     return found
@@ -155,7 +150,7 @@ def mounts(pid: int) -> list[dict[str, str]]:
         fields, _, rest = line.partition(" - ")
         words, kinds = fields.split(), rest.split()
         if len(words) > 5 and kinds:
-            found.append({"Target": _printable(words[4]), "Type": kinds[0], "Options": words[5]})
+            found.append({"Target": words[4], "Type": kinds[0], "Options": words[5]})
     return found
 
 

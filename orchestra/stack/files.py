@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestra.errors import OrchestraError
 from orchestra.stack.finding import LETTERS, LOWER, MAX_BYTES, Disk, decoded, normalised, search
 from orchestra.values import dataclass
+from orchestra.wire.terminal import lines
 
 if TYPE_CHECKING:
     from orchestra.stack.interpolate import Asked
@@ -182,7 +183,7 @@ def to_json(model: dict[str, Any]) -> str:
     """The model as `config --format json` prints it: `$` doubled, so that it can be read back."""
     import json
 
-    return json.dumps(_doubled(model), indent=2, sort_keys=True, ensure_ascii=False)
+    return lines(json.dumps(_doubled(model), indent=2, sort_keys=True, ensure_ascii=False))
 
 
 def to_yaml(model: dict[str, Any]) -> str:

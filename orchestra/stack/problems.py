@@ -10,6 +10,7 @@ from functools import cache
 from typing import NamedTuple
 
 from orchestra.errors import OrchestraError
+from orchestra.wire.terminal import line
 
 Path = tuple[str | int, ...]
 LONGEST = 1000
@@ -40,8 +41,8 @@ class Problem(NamedTuple):
         words = [str(self.mark)] if self.mark else []
         if self.path:
             words.append(spell(self.path))
-        line = ": ".join([*words, self.what])
-        return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
+        text = line(": ".join([*words, self.what]))
+        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 4 :]}"
 
 
 class Problems(OrchestraError):

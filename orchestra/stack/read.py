@@ -13,6 +13,7 @@ import yaml
 from orchestra.stack.nodes import Node, Tag
 from orchestra.stack.problems import Mark, Problem, Problems, refuse
 from orchestra.stack.scalars import spelled, word
+from orchestra.wire.terminal import lines
 
 # The same events from libyaml, where PyYAML was built with it, and from Python else.
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -199,8 +200,8 @@ class _Reader:
 
 
 def write(value: Any) -> str:
-    """YAML that `read` reads back as the same value."""
-    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=1000))
+    """YAML that `read` reads back as the same value; what no terminal may see is spelled (see `_style`)."""
+    return lines(str(yaml.dump(value, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=1000)))
 
 
 class _Dumper(yaml.SafeDumper):

@@ -18,6 +18,7 @@ from ..state.users import check_name
 from ..values import replace
 from ..wire.codec import decode
 from ..wire.frames import Message
+from ..wire.terminal import line
 from .api import Caller
 from .execs import Execs
 from .link import Refused
@@ -59,7 +60,7 @@ class OneOffs:
             ident, pid, came = await self._execs.start(name, process, ground.seccomp, streams)
         except Refused as refused:
             raise OrchestraError(
-                f"cannot run {message['args'][0]} in {name}: {refused.what}", status=_status(refused)
+                line(f"cannot run {message['args'][0]} in {name}: {refused.what}"), status=_status(refused)
             ) from None
         finally:
             for descriptor in nowhere:
@@ -96,7 +97,7 @@ class OneOffs:
             try:
                 ident = await self._execs.copy(name, wish, descriptors)
             except Refused as refused:
-                raise OrchestraError(f"cannot copy in {name}: {refused.what}") from None
+                raise OrchestraError(line(f"cannot copy in {name}: {refused.what}")) from None
             finally:
                 while descriptors:  # or nobody would see the end of the stream
                     os.close(descriptors.pop())
@@ -232,7 +233,7 @@ class OneOffs:
                 if hold is not None and hold.hopeless:
                     await teller.tell()
                     raise OrchestraError(
-                        f"cannot start {name}: {hold.reason}", "orchestra logs and orchestra ps tell more"
+                        line(f"cannot start {name}: {hold.reason}"), "orchestra logs and orchestra ps tell more"
                     )
                 await teller.tell_in_time()
                 await teller.wait()

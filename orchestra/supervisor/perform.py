@@ -32,6 +32,7 @@ from ..state.leases import RANGE, leases
 from ..values import replace
 from ..wire.keeping import SandboxSpec, Unmapped
 from ..wire.spec import Mount
+from ..wire.terminal import line
 from . import externals, limiting, wiring
 from .adopt import oom_killed
 from .booking import Booking
@@ -331,7 +332,7 @@ class Performer:
             code = error.failure.get("code", START_FAILED) if isinstance(error, Refused) else START_FAILED
             why = error.what if isinstance(error, OrchestraError) else str(error)
             world.ended(name, replace(run, ended=time.monotonic(), code=code, trouble=why))
-            self._fulfil(name, [], OrchestraError(f"cannot start {name}: {why}", status=code))
+            self._fulfil(name, [], OrchestraError(line(f"cannot start {name}: {why}"), status=code))
             return
         world.started(name, replace(run, started=float(reply["started"])), int(reply["pid"]))
         self._tell_start(name, number, cause, time.monotonic() - begun)

@@ -23,6 +23,7 @@ from ..state.volumes import refuse_if_used
 from ..values import replace
 from ..wire.codec import decode, encode
 from ..wire.frames import Message
+from ..wire.terminal import line
 from .api import Caller, Handler
 from .booking import Booking
 from .borrowing import Borrowing
@@ -169,7 +170,8 @@ class Requests:
         touched |= {name for name in wanted.uses if chosen is None or name in chosen}
         await self._until(message, caller, names, message["until"], touched)
         if failures := replacing.failures(world.wanted, touched):
-            raise OrchestraError("\n".join(failures), "what there was before serves on; orchestra events tells more")
+            what = "\n".join(map(line, failures))
+            raise OrchestraError(what, "what there was before serves on; orchestra events tells more")
         return {}
 
     async def stop(self, message: Message, _: list[int], caller: Caller) -> Reply:

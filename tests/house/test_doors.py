@@ -142,3 +142,15 @@ def test_only_the_keeper_and_its_children_fork():
             and node.func.attr in ("fork", "forkpty")
         ]
         assert not forks or room_of(path) in ("keeper", "runtime", "cli"), path
+
+
+def test_commands_speak_through_one_door():
+    """What a command prints commands no terminal: cli/console sees to it, and nobody speaks past it."""
+    for path in modules():
+        if room_of(path) != "cli" or path.name == "console.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                past = called in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write")
+                assert not past, f"{path.relative_to(ROOT)}:{node.lineno} calls {called}"

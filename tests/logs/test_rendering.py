@@ -83,6 +83,7 @@ def test_lost_output_is_said() -> None:
         (b"\x1b(0charset\n", b"charset\n"),
         (b"\xc2\x9b2Jc1\n", b"2Jc1\n"),
         (b"50 \xc2\xb0C\n", b"50 \xc2\xb0C\n"),
+        ("caf\u202e\u2066e \u2014 \u2028x\n".encode(), "cafe \u2014 x\n".encode()),
         (b"bell\x07back\x08\x7f\0\n", b"bellback\n"),
         (b"line\r\n", b"line\n"),
         (b"10%\r20%\n", b"10%\r20%\n"),
@@ -106,6 +107,11 @@ def test_a_command_in_two_blocks_gets_through_as_little() -> None:
     """A long line comes in pieces, and its writer knows where they are cut."""
     renderer = Renderer(True)
     assert renderer.render("a", block(b"x\xc2")) + renderer.render("a", block(b"\x9b2J\n")) == b"x\x9b2J\n"
+    for cut in (1, 2):
+        override = "\u202e".encode()
+        assert override not in renderer.render("a", block(override[:cut])) + renderer.render(
+            "a", block(override[cut:])
+        )
 
 
 def test_a_line_cannot_overwrite_its_prefix_or_colour_the_next() -> None:
