@@ -70,6 +70,10 @@ class Gate:
         self._token = secrets.token_urlsafe(SECRET_BYTES)
         return self._token
 
+    def awaits(self, token: str) -> bool:
+        """Whether this one is still good."""
+        return self._token == token
+
     def enter(self, token: str) -> tuple[str, Session] | None:
         """Exchange a token for a cookie and a session; None for a wrong one and for one that was used."""
         expected = self._token or secrets.token_urlsafe(SECRET_BYTES)

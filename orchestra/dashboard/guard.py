@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .gate import LARGEST_BODY, Asked, Gate, Refusal
+from .visitors import Visitors
 
 HEADERS = {
     # connect-src names the scheme of sockets as well: older browsers do not count them as 'self'.
@@ -28,9 +30,10 @@ class TooLarge(Exception):
 
 
 class Guard:
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, visitors: Visitors) -> None:
         self._app = app
         self._gate = gate
+        self._visitors = visitors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -41,7 +44,9 @@ class Guard:
         if isinstance(judged, Refusal):
             await refuse(judged, scope, receive, send)
             return
-        if int(asked.headers.get("content-length") or 0) > LARGEST_BODY:
+        if scope["client"] and (judged is not None or self._gate.is_monitor(asked.headers)):
+            self._visitors.is_known(tuple(scope["client"]))
+        if _length(asked) > LARGEST_BODY:
             await refuse(Refusal(413, f"more than {LARGEST_BODY} bytes"), scope, receive, send)
             return
         scope.setdefault("state", {})["session"] = judged
@@ -49,6 +54,14 @@ class Guard:
             await self._app(scope, bounded(receive), guarded(send))
         except TooLarge:
             await refuse(Refusal(413, f"more than {LARGEST_BODY} bytes"), scope, receive, send)
+        except ClientDisconnect:
+            return  # in the middle of what it had to say
+
+
+def _length(asked: Asked) -> int:
+    """What is no number is no length: a handshake of a socket has none, whatever it says."""
+    said = asked.headers.get("content-length", "")
+    return int(said) if asked.kind == "http" and said else 0
 
 
 def asked_for(scope: Scope) -> Asked:

@@ -46,6 +46,7 @@ from .search import Query
 from .stacks import Stacks
 from .stream import Pages, Say, Topic
 from .upstream import Upstream
+from .visitors import Visitors
 
 STATIC = os.path.join(os.path.dirname(__file__), "static")
 ENTERED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>orchestra</title>
@@ -341,5 +342,6 @@ def asked_of(query: QueryParams) -> dict[str, Any]:
     return fields | {key: query[key] for key in query if key in WORDS}
 
 
-def application(server: Server) -> ASGIApp:
-    return Guard(Starlette(routes=server.routes(), exception_handlers={OrchestraError: in_words}), server.gate)
+def application(server: Server, visitors: Visitors) -> ASGIApp:
+    inside = Starlette(routes=server.routes(), exception_handlers={OrchestraError: in_words})
+    return Guard(inside, server.gate, visitors)

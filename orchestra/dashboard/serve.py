@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import sys
-import webbrowser
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,17 +20,30 @@ import uvicorn
 from ..errors import OrchestraError
 from ..places import Home
 from .board import Board
+from .complaints import Complaints
 from .feed import Feed
 from .gate import SECRET_BYTES, Gate
+from .handing import desktop_user, has_browser, page_to, show
+from .protocols import protocols
 from .routes import May, Server, application
 from .stacks import Stacks
 from .stream import Pages
+from .visitors import Visitors
 
 PORT = 7077
 MONITOR_TOKEN = "dashboard.token"
 """Below the data directory."""
 LAST_WORDS = 2.0
 """Seconds that open requests get at the end."""
+LARGEST_HEAD = 16 * 1024
+LARGEST_MESSAGE = 1024 * 1024
+"""To a terminal: what is pasted."""
+ACCEPTED_AT_ONCE = 128
+"""Connections that are taken before one is closed for being too many: each holds a descriptor."""
+LONGEST_OPENING = 60.0
+"""Seconds that a browser may take to follow the link it was given."""
+GLANCE = 0.2
+"""Seconds after which it is looked again whether it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +69,22 @@ async def _serve(home: Home, wishes: Wishes, door: socket.socket) -> None:
     stacks = Stacks(home, board)
     gate = Gate(port, hosts(wishes), wishes.names, monitor_token(home))
     pages = Pages(board, feed, {"read_only": wishes.read_only, "exec": wishes.allow_exec, "home": home.data})
-    app = application(Server(gate, board, stacks, pages, May(wishes.read_only, wishes.allow_exec)))
+    visitors = Visitors()
+    http, websocket = protocols(visitors)
+    Complaints.listen()
+    app = application(Server(gate, board, stacks, pages, May(wishes.read_only, wishes.allow_exec)), visitors)
     config = uvicorn.Config(
         app,
         lifespan="off",
         access_log=False,
-        log_level="warning",
+        log_config=None,
+        http=http,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
+        backlog=ACCEPTED_AT_ONCE,
         server_header=False,
         proxy_headers=False,  # who asks is never believed to be somebody else
-        ws="websockets-sansio",
+        ws=websocket,
+        ws_max_size=LARGEST_MESSAGE,
         timeout_graceful_shutdown=LAST_WORDS,  # type: ignore[arg-type]  # a float does as well
         timeout_keep_alive=30,
     )
@@ -94,20 +114,32 @@ async def _until_told(server: uvicorn.Server, pages: Pages) -> None:
 
 async def _links(gate: Gate, wishes: Wishes, port: int) -> None:
     """A link now, and another one for each Enter: a link is good for one browser."""
-    link = _link(gate, wishes, port)
+    token = gate.new_token()
+    link = _link(token, wishes, port)
     said = [f"dashboard: {link}", "           the link works once, for one browser"]
     if not _is_loopback(wishes.host):
         said += warning(wishes)
     asks = sys.stdin is not None and sys.stdin.isatty()
     said.append("           Enter makes another link, Ctrl-C ends" if asks else "           SIGTERM ends")
     print("\n".join(said), flush=True)
-    if wishes.open_browser and _has_browser():
-        await anyio.to_thread.run_sync(webbrowser.open, link)
-    while asks:
-        await anyio.wait_readable(sys.stdin)
-        if not sys.stdin.readline():
-            return
-        print(f"dashboard: {_link(gate, wishes, port)}", flush=True)
+    async with anyio.create_task_group() as tasks:
+        if wishes.open_browser and has_browser(os.environ):
+            tasks.start_soon(_open, gate, token, link)
+        while asks:
+            await anyio.wait_readable(sys.stdin)
+            if not sys.stdin.readline():
+                return
+            print(f"dashboard: {_link(gate.new_token(), wishes, port)}", flush=True)
+
+
+async def _open(gate: Gate, token: str, link: str) -> None:
+    """The page that the browser is given stays until it has been followed, or the link is good for nothing more."""
+    user = desktop_user(os.environ, os.geteuid())
+    with anyio.move_on_after(LONGEST_OPENING), page_to(link, user) as page:
+        # Some browsers only come back at their end, which nobody waits for.
+        threading.Thread(target=show, args=(page, user), daemon=True).start()
+        while gate.awaits(token):  # noqa: ASYNC110 - the gate knows of no tasks
+            await anyio.sleep(GLANCE)
 
 
 def warning(wishes: Wishes) -> list[str]:
@@ -134,11 +166,11 @@ def monitor_token(home: Home) -> str:
         return ""
 
 
-def _link(gate: Gate, wishes: Wishes, port: int) -> str:
+def _link(token: str, wishes: Wishes, port: int) -> str:
     host = "127.0.0.1" if _is_loopback(wishes.host) else wishes.host
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/enter?token={gate.new_token()}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/enter?token={token}"
 
 
 def hosts(wishes: Wishes) -> set[str]:
@@ -180,8 +212,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _has_browser() -> bool:
-    """One with a window: a text browser in this terminal would be no pleasure."""
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -111,7 +111,7 @@ def files_spec(container: str, service: Service, ground: Ground, given: Mapping[
 
 def process_of(service: Service, path: str, hostname: str) -> oci.Process:
     """The service's own process."""
-    return {
+    process: oci.Process = {
         "terminal": service.tty,
         "user": _user(service.user, service.group_add),
         "args": [*service.entrypoint, *service.command],
@@ -120,8 +120,10 @@ def process_of(service: Service, path: str, hostname: str) -> oci.Process:
         "capabilities": capabilities(service),
         "rlimits": _rlimits(service),
         "noNewPrivileges": service.security.no_new_privileges and not service.security.privileged,
-        "oomScoreAdj": service.oom_score_adj or 0,
     }
+    if service.oom_score_adj is not None:
+        process["oomScoreAdj"] = service.oom_score_adj
+    return process
 
 
 def exec_process(

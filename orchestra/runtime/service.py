@@ -113,8 +113,8 @@ def limit_open_files(process: Process) -> None:
         if limit["type"] != "RLIMIT_NOFILE":
             continue
         soft, hard = infinite(limit["soft"]), infinite(limit["hard"])
-        if _more(hard, allowed):
-            hard, soft = allowed, allowed if _more(soft, allowed) else soft
+        if is_more(hard, allowed):
+            hard, soft = allowed, allowed if is_more(soft, allowed) else soft
         with step("rlimit", f"cannot set RLIMIT_NOFILE to {soft}:{hard}"):
             try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -126,7 +126,7 @@ def infinite(value: int) -> int:
     return resource.RLIM_INFINITY if value < 0 or value >= 1 << 63 else value
 
 
-def _more(one: int, other: int) -> bool:
+def is_more(one: int, other: int) -> bool:
     if other == resource.RLIM_INFINITY:
         return False
     return one == resource.RLIM_INFINITY or one > other

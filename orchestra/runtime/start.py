@@ -11,7 +11,7 @@ import signal
 import socket
 import struct
 
-from . import cgroups, enter, service, syscalls, sysctls
+from . import capabilities, cgroups, enter, service, syscalls, sysctls
 from .failure import StartError, sentence, step
 from .prepared import Prepared
 
@@ -19,6 +19,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestra.wire.keeping import Unmapped
     from orchestra.wire.spec import Process, Spec
+
+OOM_SCORE_APART = 100
+"""A tenth of the machine's memory: more than keeper and supervisor ever use."""
+LARGEST_OOM_SCORE = 1000
 
 
 def start(
@@ -134,7 +138,8 @@ def set_rlimits(pid: int, process: Process) -> None:
             try:
                 resource.prlimit(pid, kind, (soft, hard))
             except PermissionError:
-                resource.prlimit(pid, kind, (soft, resource.prlimit(pid, kind)[1]))
+                allowed = resource.prlimit(pid, kind)[1]
+                resource.prlimit(pid, kind, (allowed if service.is_more(soft, allowed) else soft, allowed))
         except ProcessLookupError as error:
             raise StartError("rlimit", errno.ESRCH, sentence(error)) from error
         except (OSError, ValueError) as error:
@@ -143,8 +148,11 @@ def set_rlimits(pid: int, process: Process) -> None:
 
 
 def set_oom_score(pid: int | str, process: Process) -> None:
-    score = process.get("oomScoreAdj", 0)
+    """As asked for; else such that the kernel takes a container before keeper and supervisor (proc(5))."""
     with step("oom_score_adj"):
+        score = process.get("oomScoreAdj")
+        if score is None:
+            score = 0 if _may_be_protected() else _above_ours()
         try:
             cgroups.write(f"/proc/{pid}/oom_score_adj", str(score))
         except PermissionError as error:
@@ -155,6 +163,16 @@ def set_oom_score(pid: int | str, process: Process) -> None:
                     "which orchestra was not given here"
                 )
                 raise StartError("oom_score_adj", errno.EACCES, what) from error
+
+
+def _may_be_protected() -> bool:
+    """Whether the keeper could lower its own (capabilities(7), CAP_SYS_RESOURCE)."""
+    _, _, rest = cgroups.read("/proc/self/status").partition("\nCapEff:")
+    return bool(capabilities.mask(["CAP_SYS_RESOURCE"]) & int(rest.split(None, 1)[0], 16))
+
+
+def _above_ours() -> int:
+    return min(int(cgroups.read("/proc/self/oom_score_adj")) + OOM_SCORE_APART, LARGEST_OOM_SCORE)
 
 
 def _infinite(value: int) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPResponse
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,13 +30,17 @@ ARGUMENTS = [
 class Dashboard:
     """`orchestra dashboard`, from its link to its end."""
 
-    def __init__(self, stage: Stage, *options: str) -> None:
+    def __init__(
+        self, stage: Stage, *options: str, stderr: IO[str] | None = None, desktop: Mapping[str, str] | None = None
+    ) -> None:
+        """`desktop`: variables by which there is a browser to be opened."""
         self.process = subprocess.Popen(
-            [*COMMAND, "dashboard", "--no-open", "--port", "0", *options],
-            env=stage.environ,
+            [*COMMAND, "dashboard", *([] if desktop else ["--no-open"]), "--port", "0", *options],
+            env={**stage.environ, **(desktop or {})},
             cwd=stage.work,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         assert self.process.stdout is not None

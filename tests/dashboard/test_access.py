@@ -25,7 +25,7 @@ SECRETS = {"DB_PASSWORD": "hunter2", "URL": "redis://ada:hunter2@cache/0", "PLAI
 
 @pytest.fixture(scope="module")
 def dashboard(stage: Stage) -> Iterator[Dashboard]:
-    stage.up({"api": idle(environment=SECRETS), "worker": sh("echo one; echo two; exec sleep 1000")})
+    stage.up({"api": idle(environment=SECRETS), "worker": sh("echo one; echo two; exec sleep 1000", hostname="desk")})
     dashboard = Dashboard(stage)
     yield dashboard
     dashboard.close()
@@ -348,7 +348,7 @@ def test_a_terminal_is_opened_only_where_it_was_asked_for(stage, dashboard, visi
                 shown += message
         assert b"/dev/pts/" in shown
         assert b"33 99" in shown
-        assert b"\nworker" in shown
+        assert b"\ndesk" in shown
     finally:
         other.close()
 

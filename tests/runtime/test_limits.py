@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,17 @@ def test_rlimits_are_as_declared(machine: Machine) -> None:
         ],
     )
     assert ended.out.split() == ["1024", str(min(524288, allowed)), "0", "0", "50", "60"]
+
+
+def test_a_crash_leaves_no_core(machine: Machine) -> None:
+    """By the limit of 1, which keeps a dump from a pipe of the host's as well; a service may ask for cores."""
+    crash = "exec 2> /dev/null; cd /tmp; sleep 100 & kill -SEGV $!; wait $!; ls -A"
+    assert machine.python("from resource import *\nprint(*getrlimit(RLIMIT_CORE))").out == "1 1\n"
+    assert machine.shell(crash).out == ""
+    if Path("/proc/sys/kernel/core_pattern").read_text().startswith(("|", "@", "/")):
+        pytest.skip("cores of this machine go elsewhere")
+    asked = machine.shell(crash, rlimits=[{"type": "RLIMIT_CORE", "soft": -1, "hard": -1}])
+    assert asked.out.startswith("core")
 
 
 def test_oom_score_is_set(machine: Machine) -> None:

@@ -145,6 +145,10 @@ def test_a_service_runs_on_its_processors_only(orchestra: Stage) -> None:
     assert "cannot start t-c-1: cpuset 900 cannot be set: this machine has processors 0-" in said
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def _file(stage: Stage, services: dict[str, Any]) -> Path:
     stage.write({"services": services})
     return stage.work
@@ -222,6 +226,21 @@ def test_what_the_kernel_cannot_do_is_a_notice(orchestra: Stage) -> None:
         assert "blkio_config.weight of a has no effect" in events
     hard = resource.prlimit(orchestra.pid("t-a-1"), resource.RLIMIT_NOFILE)[1]
     assert hard == 2_000_000_000 or f"ulimit nofile of a is {hard} and not 2000000000" in events
+
+
+def test_a_container_is_taken_before_keeper_and_supervisor(orchestra: Stage) -> None:
+    """When the machine's memory is used up; what is run beside it as well, and also where orchestra cannot protect
+    itself. Who asks for a score has that one."""
+    orchestra.up({"a": idle(), "asks": idle(oom_score_adj=50)})
+
+    def score(pid: int | str) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    supervisor = orchestra.supervisor()
+    ours = [score(supervisor), score(parent_of(supervisor))]
+    assert score(orchestra.pid("t-a-1")) > max(ours)
+    assert int(orchestra.inside("a", "cat /proc/self/oom_score_adj")) > max(ours)
+    assert score(orchestra.pid("t-asks-1")) == 50
 
 
 def test_the_oom_score_can_only_be_raised_without_a_right(orchestra: Stage) -> None:
