@@ -11,7 +11,7 @@ import pytest
 from fake_supervisor import FakeSupervisor, Request, Talk, row, status
 
 from orchestra.cli import words
-from orchestra.cli.listing import listing
+from orchestra.cli.listing import listing, publishers
 from orchestra.cli.reach import BOOT_ID
 
 NOW = 1180.0
@@ -40,6 +40,16 @@ def test_neighbouring_ports_are_a_range_and_what_has_ended_has_none():
         "0.0.0.0:9000-9002->80-82/tcp, [::]:9000-9002->80-82/tcp, 127.0.0.1:9003->83/tcp, 127.0.0.1:9004->84/udp"
     )
     assert words.ports(row("web", ports=ports, state="exited")) == ""
+
+
+def test_a_long_range_is_told_in_one_entry():
+    """On IPv4 only; what follows it directly is one range with it."""
+    ports = [
+        {"host_ip": "", "host_port": 10000, "port": 20000, "protocol": "udp", "count": 10000},
+        {"host_ip": "0.0.0.0", "host_port": 20000, "port": 30000, "protocol": "udp", "count": 1},
+    ]
+    assert words.ports(row("web", ports=ports)) == "0.0.0.0:10000-20000->20000-30000/udp"
+    assert [one.get("Ports") for one in publishers(row("web", ports=ports))] == [10000, None]
 
 
 def test_restarts_get_a_column_when_there_are_any():
@@ -152,11 +162,15 @@ def test_why_gives_the_sentence_and_what_comes_next(orchestra, places):
 
 
 def test_port_prints_where_a_port_is_reached(orchestra, places):
-    """One address; an error when nothing is published there."""
+    """One address, also of a port within a long range; an error when nothing is published there."""
     port = {"host_ip": "", "host_port": 49153, "port": 80, "protocol": "tcp"}
-    with FakeSupervisor(places, {"status": status(row("web", ports=[port]))}):
+    long = {"host_ip": "127.0.0.1", "host_port": 2000, "port": 1000, "protocol": "udp", "count": 500}
+    with FakeSupervisor(places, {"status": status(row("web", ports=[port, long]))}):
         assert orchestra("port", "-p", "store", "web", "80").out == "0.0.0.0:49153\n"
+        assert orchestra("port", "-p", "store", "web", "1499", "--protocol", "udp").out == "127.0.0.1:2499\n"
         assert orchestra("port", "store.yml", "web", "81").err.startswith("error: no port 81/tcp of web is published")
+        said = orchestra("port", "store.yml", "web", "1500", "--protocol", "udp").err
+        assert said.startswith("error: no port 1500/udp of web is published")
 
 
 def test_ls_asks_every_supervisor_and_does_not_wait_for_a_silent_one(orchestra, home, monkeypatch):

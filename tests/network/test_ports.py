@@ -11,7 +11,7 @@ from network_world import MACHINE, World
 
 from orchestra.errors import OrchestraError
 from orchestra.keeper.detach import rename
-from orchestra.network.ports import hold, taken_by
+from orchestra.network.ports import hold, refuse_taken, taken_by
 
 pytestmark = pytest.mark.kernel
 
@@ -48,6 +48,35 @@ def test_different_addresses_may_hold_the_same_port(world: World) -> None:
     """127.0.0.1:8080 and the machine's own do not meet."""
     for opened in hold("127.0.0.1", 8080, "tcp") + hold(MACHINE, 8080, "tcp"):
         opened.close()
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("address", ["", "0.0.0.0", "127.0.0.1", MACHINE])
+def test_a_range_with_a_taken_port_is_refused(world: World, address: str, protocol: str) -> None:
+    """Wherever somebody waits for IPv4; the error names the port and the process. Ours are none."""
+    (one,) = hold(address or "0.0.0.0", 8080, protocol)
+    for asked in {"", "0.0.0.0", address}:
+        refuse_taken(asked, 8081, 9000, protocol, set())
+        refuse_taken(asked, 8000, 9000, protocol, {os.fstat(one.fileno()).st_ino})
+        with pytest.raises(OrchestraError, match=rf"host port 8080/{protocol}.*pid {os.getpid()}\)"):
+            refuse_taken(asked, 8000, 8080, protocol, set())
+    one.close()
+    refuse_taken("", 8000, 9000, protocol, set())
+
+
+def test_a_range_meets_nobody_who_does_not_wait_there(world: World) -> None:
+    """Another address, IPv6, the other protocol, a connected client of UDP, a connection of TCP."""
+    bystanders = hold("::1", 8080, "tcp") + hold(MACHINE, 8081, "tcp") + hold("127.0.0.1", 8082, "udp")
+    bystanders += hold("127.0.0.1", 8083, "udp")
+    bystanders[-1].connect((MACHINE, 53))
+    server = world.listen(None, "127.0.0.1", 7000)
+    client = world.open(None, socket.SOCK_STREAM)
+    client.bind(("127.0.0.1", 8084))
+    client.connect(server.getsockname())
+    refuse_taken("127.0.0.1", 8080, 9000, "tcp", set())
+    refuse_taken("", 8083, 9000, "udp", set())
+    for one in bystanders:
+        one.close()
 
 
 def test_a_stack_is_named_rather_than_its_process(world: World) -> None:

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 from network_world import BRIEFLY, MACHINE, NEIGHBOUR, World, plug_of, published, run
@@ -214,6 +215,60 @@ def test_a_published_port_is_reached_on_all_ways(world: World, protocol: str, ki
     world.call(client.net_pin, (MACHINE, 8080), server)
     world.call(web.net_pin, (MACHINE, 8080), server)
     world.call(stranger.net_pin, (MACHINE, 8080), server)
+
+
+RANGES = {
+    "the same": (10000, 10000, 10001),
+    "all that there are": (1024, 1024, 64512),
+    "upwards": (2000, 22001, 10000),
+    "downwards": (30001, 20000, 10000),
+    "downwards from low": (130, 3, 60001),
+    "downwards from high": (50000, 49999, 15536),
+}
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("how", RANGES)
+def test_a_long_range_is_led_port_by_port(world: World, how: str, protocol: str, kind: int) -> None:
+    """Its ends and what is between, from here and from elsewhere, by a few rules."""
+    first, target, count = RANGES[how]
+    router = world.made(1)
+    (web,) = world.plugged(router, "web")
+    publication = replace(published(router, web, first, target, protocol=protocol), count=count)
+    set_publications(router, [publication])
+    assert run("nft", "list", "ruleset").count(f"{protocol} dport ") <= 10
+    for nth in (0, 1, count // 2, count - 2, count - 1):
+        server = world.listen(web.net_pin, "0.0.0.0", target + nth, kind)
+        world.call(None, ("127.0.0.1", first + nth), server)
+        assert world.call(world.neighbour, (MACHINE, first + nth), server) == NEIGHBOUR
+    outside = [number for number in (first - 1, first + count) if number < 1 << 16]
+    for number in outside if protocol == "tcp" else []:
+        assert world.cannot_call(world.neighbour, (MACHINE, number))
+
+
+def test_replicas_share_a_long_range(world: World) -> None:
+    """Two replicas, six calls: three each, however the range is led."""
+    router = world.made(1)
+    replicas = world.plugged(router, "web1", "web2")
+    for target in (2000, 2500):
+        set_publications(router, [replace(published(router, web, 2000, target), count=1000) for web in replicas])
+        servers = [world.listen(web.net_pin, "0.0.0.0", target + 7) for web in replicas]
+        for _ in range(6):
+            world.open(world.neighbour, socket.SOCK_STREAM).connect((MACHINE, 2007))
+        assert [accepted_by(server) for server in servers] == [3, 3]
+
+
+def test_a_udp_client_of_a_long_range_is_led_anew(world: World) -> None:
+    """One that goes on sending when another container has taken over."""
+    router = world.made(1)
+    old, new = world.plugged(router, "old", "new")
+    client = world.open(world.neighbour, socket.SOCK_DGRAM)
+    client.connect((MACHINE, 5300))
+    for web in (old, new):
+        server = world.listen(web.net_pin, "0.0.0.0", 6300, socket.SOCK_DGRAM)
+        set_publications(router, [replace(published(router, web, 5000, 6000, protocol="udp"), count=1000)])
+        client.send(b"hello")
+        assert server.recv(100) == b"hello"
 
 
 def test_a_port_of_127_0_0_1_is_not_reached_from_elsewhere(world: World) -> None:

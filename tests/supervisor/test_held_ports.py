@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,11 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from orchestra.errors import OrchestraError
 from orchestra.places import Home
+from orchestra.plan.facts import Target
+from orchestra.plan.portranges import PortRange
+from orchestra.stack.model import HostRoot, Port, Service
 from orchestra.supervisor.book import empty_page
 from orchestra.supervisor.doors import Doors
 from orchestra.supervisor.journal import Journal
@@ -94,3 +98,67 @@ def test_a_socket_that_is_released_is_not_waited_at_any_longer() -> None:
             await held.release([SECOND])
 
     anyio.run(serve)
+
+
+def chosen(held: HeldPorts, leased: Mapping[str, Sequence[PortRange]], **services: list[Port]) -> dict[str, Any]:
+    """What containers of these services publish; of one called x2 there are two."""
+    targets = {
+        f"t-{name}-{number}": Target(Service(name, HostRoot(), "hash", ports=tuple(ports)), number)
+        for name, ports in services.items()
+        for number in ((1, 2) if name.endswith("x2") else (1,))
+    }
+    ways = dict.fromkeys(targets, ("0123456789", "10.213.0.2"))
+    return {name: list(its) for name, its in held.choose(targets, {}, ways, leased).items()}
+
+
+LONG = Port(10000, (10000, 19999), "127.0.0.1", count=10000)
+
+
+def test_a_long_range_needs_no_socket_and_replicas_share_it() -> None:
+    held = HeldPorts()
+    found = chosen(held, {}, x2=[LONG])
+    assert [(one.host_port, one.port, one.count) for its in found.values() for one in its] == [
+        (10000, 10000, 10000)
+    ] * 2
+    assert held.taken() == set()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Port(80, (15000, 15000), "127.0.0.1"),
+        Port(80, (19999, 19999), ""),
+        Port(80, (9000, 10000), "0.0.0.0", count=1001),
+        Port(5, (19999, 20200), "127.0.0.1", count=202),
+    ],
+)
+def test_who_meets_a_long_range_is_told_whose_it_is(other: Port) -> None:
+    """Another service's, in whichever order, and another stack's; nothing is held then."""
+    lease = {"shop": [PortRange("127.0.0.1", 10000, 19999, "tcp")]}
+    for services, leased, holder in (
+        ({"a": [LONG], "b": [other]}, {}, "a, which has 10000-19999/tcp on 127.0.0.1"),
+        ({"b": [LONG], "a": [other]}, {}, "used by [ab], which has"),
+        ({"a": [other]}, lease, "stack shop, which has 10000-19999/tcp on 127.0.0.1"),
+    ):
+        held = HeldPorts()
+        with pytest.raises(OrchestraError, match=holder):
+            chosen(held, leased, **services)
+        assert held.taken() == set()
+
+
+def test_any_free_port_is_none_of_a_long_range() -> None:
+    held = HeldPorts()
+    lease = {"shop": [PortRange("", 32768, 60998, "tcp")]}
+    ((one,),) = chosen(held, lease, a=[Port(80, None, "127.0.0.1")]).values()
+    assert one.host_port == 60999
+    anyio.run(held.release, held.taken())
+
+
+def test_too_many_single_ports_are_refused_before_one_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is held by sockets; the error says how many there may be, and the way out."""
+    monkeypatch.setattr("resource.getrlimit", lambda _: (800, 800))
+    held = HeldPorts()
+    with pytest.raises(OrchestraError, match="cannot publish 101 ports: a stack has 100 at the most") as refusal:
+        chosen(held, {}, a=[Port(port, (port, port), "127.0.0.1") for port in range(20000, 20101)])
+    assert "one range of more than 100 ports" in str(refusal.value.hint)
+    assert held.taken() == set()

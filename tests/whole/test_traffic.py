@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,6 +192,63 @@ def test_a_range_of_ports_is_spread_over_replicas(orchestra: Stage) -> None:
     ports = {publisher["PublishedPort"] for row in orchestra.rows().values() for publisher in row["Publishers"]}
     assert len(ports) == 2
     assert ports <= set(range(first, first + 3))
+
+
+def free_range(protocol: str, count: int) -> int:
+    """The first of so many neighbours that no socket of this machine has."""
+    lines = [
+        line
+        for table in (protocol, f"{protocol}6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    taken = {int(line.split()[1].rpartition(":")[2], 16) for line in lines}
+    return next(first for first in range(5000, 60000, 500) if taken.isdisjoint(range(first, first + count)))
+
+
+def test_a_long_range_is_one_thing_wherever_it_is_told(orchestra: Stage) -> None:
+    """One rule, no socket, one line; another stack is told whose it is, until `down`; a new supervisor knows it."""
+    first = free_range("udp", 10001)
+    host, inside = f"{first}-{first + 10000}", "5000-15000"
+    orchestra.up({"web": serving(ports=[f"{host}:{inside}/udp"])})
+    until(lambda: ask("udp", "127.0.0.1", first + 353, "1").startswith("web"), "it serves")
+    assert [one["Ports"] for one in orchestra.row("t-web-1")["Publishers"]] == [10001]
+    assert f"0.0.0.0:{host}->{inside}/udp" in orchestra.ok("ps")
+    assert orchestra.ok("port", "web", "15000", "--protocol", "udp") == f"0.0.0.0:{first + 10000}\n"
+    assert f"{inside}/udp" in orchestra.ok("inspect", "web")
+    assert len(orchestra.ok("config").splitlines()) < 50
+    assert len(os.listdir(f"/proc/{orchestra.supervisor()}/fd")) < 100
+    for its in (f"{first + 7}:80/udp", f"127.0.0.1:{first - 200}-{first}:1-201/udp"):
+        orchestra.write({"name": "u", "services": {"other": idle(ports=[its])}}, "other.yml")
+        assert f"it is used by stack t, which has {host}/udp" in orchestra.fails("up", "-d", "-f", "other.yml")
+    before = orchestra.supervisor()
+    os.kill(before, signal.SIGKILL)
+    until(lambda: orchestra.supervisor() not in (0, before), "there is another supervisor")
+    assert ask("udp", "127.0.0.1", first + 353).startswith("web")
+    assert f"0.0.0.0:{host}->{inside}/udp" in orchestra.ok("ps")
+    orchestra.ok("down")
+    orchestra.ok("up", "-d", "-f", "other.yml")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_taken_port_within_a_long_range_is_told_before_anything_starts(orchestra: Stage, protocol: str) -> None:
+    first = free_range(protocol, 1001)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", first + 500))
+        if protocol == "tcp":
+            server.listen()
+        orchestra.write({"services": {"web": idle(ports=[f"{first}-{first + 1000}:1000-2000/{protocol}"])}})
+        said = orchestra.fails("up", "-d")
+    assert f"host port {first + 500}/{protocol}" in said
+    assert str(os.getpid()) in said
+    assert orchestra.rows() == {}
+
+
+@pytest.mark.parametrize("asked", ["${PORT:-0}:8000", "127.0.0.1:0:8000", {"target": 8000, "published": 0}])
+def test_port_0_is_any_free_one(orchestra: Stage, asked: object) -> None:
+    orchestra.up({"web": serving(ports=[asked])})
+    address, _, port = orchestra.ok("port", "web", "8000").strip().rpartition(":")
+    assert address == ("127.0.0.1" if "127" in str(asked) else "0.0.0.0")
+    until(lambda: ask("tcp", "127.0.0.1", int(port), "1").startswith("web"), "it serves")
 
 
 def _is_free(port: int) -> bool:
