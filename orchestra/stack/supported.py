@@ -204,7 +204,8 @@ def _resolvers(service: dict[str, Any], path: Path, networks: dict[str, Any], sc
             f"{spell((*path, 'dns'))} has no effect: {owner}, whose network it shares, says who is asked"
         )
     joined = [networks[key] for key in service.get("networks") or () if key in networks]
-    if service.get("dns") and joined and all(network.get("internal") for network in joined):
+    # In a subnet of its own it may be one of the containers.
+    if service.get("dns") and joined and all(each.get("internal") and not each.get("ipam") for each in joined):
         scope.report.warn(f"{spell((*path, 'dns'))} has no effect: none of its networks leads out")
 
 

@@ -83,14 +83,11 @@ class Resolver:
         self._reply(dns.fitting(query, await self._pass_on(query, data, asker[0])), asker)
 
     async def _pass_on(self, query: dns.Query, data: bytes, asker: str) -> bytes:
-        """To `dns:` of the service that asks, else to the host's resolvers."""
         if not self._has_room(asker):
             return dns.failure(query, dns.SERVFAIL)
         self._under_way[asker] += 1
         try:
-            seen = self._who(asker)
-            servers = seen.service.dns if seen and seen.service.dns else upstream.host_resolvers()
-            return await upstream.ask(servers, query, data)
+            return await upstream.ask(self._servers(asker, self._keys(asker)), query, data)
         finally:
             self._under_way[asker] -= 1
             if not self._under_way[asker]:
@@ -105,8 +102,8 @@ class Resolver:
     def _own_answer(self, query: dns.Query, limit: int | None, asker: str) -> bytes | None:
         """None for what others are to be asked for.
 
-        Nobody is, for a container without a way out: that would be one (CVE-2024-29018). It hears NXDOMAIN, after
-        SERVFAIL or REFUSED musl waits five seconds for a better answer.
+        Nobody outside is, for a container without a way out: that would be one (CVE-2024-29018). It hears NXDOMAIN;
+        after docker's REFUSED musl would wait five seconds for a better answer.
         """
         keys = self._keys(asker)
         address = reversed_address(query.name)
@@ -117,7 +114,9 @@ class Resolver:
             return dns.addresses(query, random.sample(found, len(found)), limit)
         routers = [router for key in keys if (router := self._world.page.routers.get(key))]  # less those just gone
         own = address is not None and any(overlap(router.subnet, address) for router in routers)
-        return dns.failure(query, dns.NXDOMAIN) if own or not self._leads_out(asker, keys) else None
+        if own or not (self._leads_out(asker, keys) or self._servers(asker, keys)):
+            return dns.failure(query, dns.NXDOMAIN)
+        return None
 
     def _who(self, asker: str) -> Seen | None:
         """The container of ours that has an address in this network."""
@@ -144,6 +143,20 @@ class Resolver:
                 return True
         return False
 
+    def _servers(self, asker: str, keys: Sequence[str]) -> list[upstream.Server]:
+        """`dns:` of the service that asks, else the host's resolvers. One in a network of the asker is asked from
+        there, also if that is internal; the others from the host, for who has a way out. None is this one."""
+        routers = self._world.page.routers
+        seen = self._who(asker)
+        ours = {router.nameserver for router in routers.values()}
+        leads_out = self._leads_out(asker, keys)
+        servers = []
+        for address in (seen and seen.service.dns) or upstream.host_resolvers():
+            pins = [routers[key].pin for key in keys if key in routers and _is_in(address, routers[key].subnet)]
+            if address not in ours and (pins or leads_out):
+                servers.append(upstream.Server(address, pins[0] if pins else ""))
+        return servers
+
     def _addresses_of(self, name: str, keys: Sequence[str]) -> tuple[str, ...] | None:
         """In these networks, then of neighbours from other stacks there."""
         for key in keys:
@@ -165,6 +178,10 @@ class Resolver:
     def _external(self, keys: Sequence[str]) -> Iterator[str]:
         routers = self._world.page.routers
         return (routers[key].external for key in keys if key in routers and routers[key].external)
+
+
+def _is_in(address: str, subnet: str) -> bool:
+    return ":" not in address and overlap(subnet, address)
 
 
 def table_of(world: World, key: str) -> dict[str, list[str]]:

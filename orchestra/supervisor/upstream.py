@@ -11,7 +11,11 @@ import socket
 from collections.abc import Sequence
 
 import anyio
+import anyio.to_thread
 
+from ..errors import OrchestraError
+from ..network.inside import inside
+from ..values import dataclass
 from ..wire import dns
 from . import dns_stream
 
@@ -30,7 +34,15 @@ def host_resolvers() -> list[str]:
     return [line[1].partition("%")[0] for line in words if len(line) > 1 and line[0] == "nameserver"]
 
 
-async def ask(servers: Sequence[str], query: dns.Query, data: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A resolver, and the network namespace from which it is asked; "" is the host's."""
+
+    address: str
+    pin: str = ""
+
+
+async def ask(servers: Sequence[Server], query: dns.Query, data: bytes) -> bytes:
     """The answer of the first that has one, to the question as it was asked in `data`; SERVFAIL of none."""
     part = None
     for server in servers:
@@ -43,10 +55,10 @@ async def ask(servers: Sequence[str], query: dns.Query, data: bytes) -> bytes:
     return dns.failure(query, dns.SERVFAIL) if part is None else dns.with_id(part, query.id)
 
 
-async def _ask_over_udp(server: str, query: dns.Query, data: bytes) -> bytes | None:
+async def _ask_over_udp(server: Server, query: dns.Query, data: bytes) -> bytes | None:
     try:
-        with _socket(server, socket.SOCK_DGRAM) as upstream, anyio.move_on_after(PATIENCE):
-            upstream.connect((server, PORT))
+        with await _socket(server, socket.SOCK_DGRAM) as upstream, anyio.move_on_after(PATIENCE):
+            upstream.connect((server.address, PORT))
             ident = _unpredictable()
             upstream.send(dns.with_id(data, ident))
             while True:
@@ -54,36 +66,39 @@ async def _ask_over_udp(server: str, query: dns.Query, data: bytes) -> bytes | N
                 answer = upstream.recv(dns.LARGEST)
                 if dns.answers(answer, ident, query):
                     return answer
-    except OSError:
+    except (OSError, OrchestraError):
         return None
     return None
 
 
-async def _ask_over_tcp(server: str, query: dns.Query, data: bytes) -> bytes | None:
+async def _ask_over_tcp(server: Server, query: dns.Query, data: bytes) -> bytes | None:
     try:
-        with _socket(server, socket.SOCK_STREAM) as upstream, anyio.move_on_after(PATIENCE):
-            await _connect(upstream, server)
+        with await _socket(server, socket.SOCK_STREAM) as upstream, anyio.move_on_after(PATIENCE):
+            await _connect(upstream, server.address)
             ident = _unpredictable()
             await dns_stream.send(upstream, dns.with_id(data, ident))
             answer = await dns_stream.receive(upstream)
             return answer if dns.answers(answer, ident, query) else None
-    except (OSError, EOFError):
+    except (OSError, EOFError, OrchestraError):
         return None
     return None
 
 
-async def _connect(upstream: socket.socket, server: str) -> None:
+async def _connect(upstream: socket.socket, address: str) -> None:
     try:
-        upstream.connect((server, PORT))
+        upstream.connect((address, PORT))
     except BlockingIOError:
         await anyio.wait_writable(upstream)
     if code := upstream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
         raise OSError(code, os.strerror(code))
 
 
-def _socket(server: str, kind: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in server else socket.AF_INET
-    return socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+async def _socket(server: Server, kind: int) -> socket.socket:
+    def made() -> socket.socket:
+        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+        return socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+    return await anyio.to_thread.run_sync(inside, server.pin, made) if server.pin else made()
 
 
 def _unpredictable() -> int:

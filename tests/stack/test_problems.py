@@ -49,6 +49,7 @@ services:
     assert line.endswith("db waits for cache, cache waits for api, api waits for db: nothing can start first")
 
 
+OF_A_FILE = "ipam: {config: [{subnet: 10.0.0.0/24}]}"
 CASES = {
     "image: x": "images are not supported yet (say rootfs: host",
     "build: .": "build is not supported yet",
@@ -244,13 +245,13 @@ def test_only_what_the_file_says_of_an_external_network_is_a_warning(
     assert [line.partition(":")[0] for line in told] == warnings
 
 
-@pytest.mark.parametrize(("joined", "warned"), [("[in]", True), ("[in, out]", False)])
+@pytest.mark.parametrize(("joined", "warned"), [("[in]", True), ("[in, out]", False), ("[in, own]", False)])
 def test_a_resolver_that_is_never_asked_is_a_warning(
     loaded: Callable[..., object], joined: str, warned: bool
 ) -> None:
-    """Who is in internal networks only has no way to it."""
+    """Who is in internal networks only has no way to it, unless it is in one of them."""
     text = f"services: {{a: {{rootfs: host, dns: 192.0.2.1, networks: {joined}}}}}\n"
-    text += "networks: {in: {internal: true}, out: {}}\n"
+    text += "networks: {in: {internal: true}, own: {internal: true, " + OF_A_FILE + "}, out: {}}\n"
     told = loaded(text).warnings  # type: ignore[attr-defined]
     assert list(told) == ["services.a.dns has no effect: none of its networks leads out"] * warned
 
@@ -318,7 +319,6 @@ NO_HOST = {
     "10.0.1.1": "10.0.1.1 is outside of 10.0.0.0/24",
     "127.0.0.1": "127.0.0.1 is outside of 10.0.0.0/24",
 }
-OF_A_FILE = "ipam: {config: [{subnet: 10.0.0.0/24}]}"
 
 
 @pytest.mark.parametrize("network", [OF_A_FILE, "external: true"], ids=["own", "external"])

@@ -6,10 +6,11 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -30,6 +31,7 @@ from orchestra.supervisor.world import World
 from orchestra.values import replace
 
 GREEDY, MODEST, GUEST = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+OUTER = "127.0.2.1"
 UPLINK = Uplink("orc0", "169.254.128.0", "169.254.128.1")
 OWN = "9.0.0.127.in-addr.arpa."
 """The name of an address that is the network's, so that nobody else is asked; nobody has it."""
@@ -99,7 +101,7 @@ class Outer:
         self.before: Callable[[bytes], list[bytes]] = lambda answer: []  # what is sent in front of the answer
         self.let = threading.Event()  # cleared: answers wait
         self.let.set()
-        self.tcp = socket.create_server(("127.0.0.1", 0))
+        self.tcp = socket.create_server((OUTER, 0))
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind(self.tcp.getsockname())
         self.port = self.tcp.getsockname()[1]
@@ -152,7 +154,7 @@ class Outer:
 def outer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outer]:
     with closing(Outer()) as one:
         monkeypatch.setattr(upstream, "PORT", one.port)
-        monkeypatch.setattr(upstream, "host_resolvers", lambda: ["127.0.0.1"])
+        monkeypatch.setattr(upstream, "host_resolvers", lambda: [OUTER])
         yield one
 
 
@@ -422,3 +424,23 @@ def test_a_guest_has_no_way_out_by_its_hosts_network(resolver: Asked, outer: Out
 
     resolver.while_it_serves(ask)
     assert len(outer.asked) == 1
+
+
+def test_a_resolver_does_not_ask_itself(resolver: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the machine names it: the question would go round."""
+    monkeypatch.setattr(upstream, "PORT", resolver.port)
+    monkeypatch.setattr(upstream, "host_resolvers", lambda: ["127.0.0.1"])
+    passed_on = []
+    ask_others = upstream.ask
+
+    async def ask_and_tell(servers: Sequence[upstream.Server], *rest: Any) -> bytes:
+        passed_on.append(servers)
+        return await ask_others(servers, *rest)
+
+    monkeypatch.setattr(upstream, "ask", ask_and_tell)
+
+    def ask() -> None:
+        assert resolver.over_udp(question("example.org", "A")).rcode() == dns.rcode.SERVFAIL
+
+    resolver.while_it_serves(ask)
+    assert passed_on == [[]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .stage import Stage, idle, until
+from .stage import Stage, idle, py, until
 from .world import Outside, outside
 
 pytestmark = pytest.mark.kernel
@@ -18,7 +18,7 @@ OUTER = """
 import socket, sys
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind(("", 53))
-heard = open(sys.argv[1], "a", buffering=1)
+heard = open(sys.argv[1] if sys.argv[1:] else "/dev/null", "a", buffering=1)
 while True:
     data, who = server.recvfrom(4096)
     at, labels = 12, []
@@ -65,6 +65,8 @@ class Town:
                 "in": idle(networks={"inside": {"aliases": ["db"]}}, **dns),
                 "within": idle(network_mode="service:in", **dns),
                 "other": idle(networks={"inside": {"aliases": ["db", "in"]}}, **dns),
+                "asks": idle(networks=["inside"], dns=["10.231.80.53"]),
+                "answers": py(OUTER, networks={"inside": {"ipv4_address": "10.231.80.53"}}),
                 "hidden": idle(networks=["hidden"], **dns),
                 "twice": idle(networks=["hidden", "inside"], **dns),
                 "both": idle(networks=["inside", "out"], **dns),
@@ -99,6 +101,13 @@ def test_nobody_outside_is_asked_for_who_has_no_way_out(town: Town, service: str
     assert town.ask(service, "6.6.6.6.in-addr.arpa", PTR)[1] == [NXDOMAIN] * servers
     assert "stolen" not in town.heard.read_text()
     assert "arpa" not in town.heard.read_text()
+
+
+def test_a_resolver_of_the_internal_network_is_asked(town: Town) -> None:
+    """`dns:` names a container there; it is the network that has no way out."""
+    until(lambda: town.ask("asks", "own.example", A)[1] == [NOERROR], "it answers")
+    assert town.ask("in", "own.example", A)[1] == [NXDOMAIN]
+    assert town.ask("asks", "other", A)[1] == [NOERROR]
 
 
 def test_names_of_services_are_answered_without_a_way_out(town: Town) -> None:
