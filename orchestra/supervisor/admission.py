@@ -25,6 +25,7 @@ from ..state.users import users
 from ..values import dataclass
 from .book import Page
 from .ports import HeldPorts
+from .sources import make_missing
 
 T = TypeVar("T")
 
@@ -73,6 +74,7 @@ def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSo
         _lease_outside(places, page, wanted, routers, addresses, held_leases)
     ways = _ways(wanted.targets, routers, addresses)
     ports = held.choose(wanted.targets, _had(wanted, page), ways)
+    make_missing(page, wanted)
     leaving = set(page.seen) - set(wanted.targets)
     return Admitted(
         routers,

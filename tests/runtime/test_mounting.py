@@ -186,12 +186,33 @@ def test_the_null_device_masks_a_file(machine: Machine) -> None:
     assert ended.out == "cat: /kmsg: Permission denied\n"
 
 
-def test_a_missing_source_is_made_only_when_asked(machine: Machine) -> None:
-    """`mkdir` makes it; without it the start fails and names the path."""
-    machine.shell("true", mounts=[bind(machine.folder / "made", "/data", "mkdir")])
-    assert (machine.folder / "made").is_dir()
-    with pytest.raises(StartError, match="not-there"):
-        machine.shell("true", mounts=[bind(machine.folder / "not-there", "/data")])
+def test_a_missing_source_is_said_to_be_missing(machine: Machine) -> None:
+    """Also one that a link leads to, or a file where a folder should be; nothing is made in its place."""
+    (machine.folder / "link").symlink_to("nowhere")
+    (machine.folder / "file").touch()
+    for name, said in (
+        ("not-there", "not-there at /data: it is missing on the host"),
+        ("link", "link at /data: it is a link to nowhere, which is missing on the host"),
+        ("file/below", "file/below at /data: it is missing on the host"),
+    ):
+        with pytest.raises(StartError, match=said):
+            machine.shell("true", mounts=[bind(machine.folder / name, "/data")])
+    assert sorted(path.name for path in machine.folder.iterdir() if path.name in ("not-there", "nowhere")) == []
+
+
+def test_files_and_folders_are_not_mounted_over_each_other(machine: Machine) -> None:
+    """In a sentence that says which is which."""
+    file = _with(machine.folder / "file", "")
+    with pytest.raises(StartError, match="file at /etc: it is a file, and in the container there is a folder"):
+        machine.shell("true", mounts=[bind(file, "/etc")])
+    with pytest.raises(StartError, match=" at /etc/passwd: it is a folder, and in the container there is a file"):
+        machine.shell("true", mounts=[bind(machine.folder, "/etc/passwd")])
+    for target in ("/etc/passwd/new", "/etc/passwd/new/deep"):
+        with pytest.raises(StartError, match=f"cannot mount {file} at {target}: .*in the container there is a file"):
+            machine.shell("true", mounts=[bind(file, target)])
+    given = {"destination": "/etc", "content": "", "uid": 0, "gid": 0, "mode": 0o444}
+    with pytest.raises(StartError, match="cannot mount /etc: it is a file, and in the container there is a folder"):
+        machine.shell("true", files=[given])
 
 
 def test_links_in_the_root_do_not_lead_out(machine: Machine) -> None:

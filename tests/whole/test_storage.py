@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from .stage import Stage, idle, sh
+from .stage import Stage, idle, sh, until
 
 pytestmark = pytest.mark.kernel
 
@@ -194,6 +195,33 @@ def test_a_single_file_of_the_host_is_mounted(orchestra: Stage) -> None:
     orchestra.inside("a", "echo changed > /etc/hostname")
     assert (orchestra.work / "two.conf").read_text() == "changed\n"
     assert (orchestra.work / "missing").is_dir()
+
+
+def test_a_bound_file_that_is_gone_is_missing_until_it_is_back(orchestra: Stage) -> None:
+    """Whoever starts the container, nothing is made in its place; another file by that name is the one that is
+    mounted then, since editors save by renaming."""
+    file = orchestra.work / "one.conf"
+    file.write_text("one")
+    orchestra.up({"a": idle(volumes=["./one.conf:/one.conf", "./made:/made"], restart="always")})
+    (orchestra.work / "new").write_text("two")
+    (orchestra.work / "new").rename(file)
+    orchestra.ok("restart", "a")
+    assert orchestra.inside("a", "cat /one.conf") == "two"
+    file.unlink()
+    missing = f"cannot mount {file} at /one.conf: it is missing on the host"
+    assert missing in orchestra.fails("restart", "a")
+    assert missing in orchestra.fails("up", "-d")
+    assert missing in orchestra.fails("up", "-d", "--force-recreate")
+    assert not file.exists()
+    file.write_text("three")
+    orchestra.ok("up", "-d", "--wait")
+    file.unlink()
+    os.kill(orchestra.pid("t-a-1"), signal.SIGKILL)
+    until(lambda: missing in orchestra.ok("why", "a"), "why says that it is missing")
+    assert orchestra.row("t-a-1")["State"] == "restarting"
+    file.write_text("four")
+    until(lambda: orchestra.row("t-a-1")["State"] == "running", "it has come back")
+    assert orchestra.inside("a", "cat /one.conf; ls -d /made") == "four/made"
 
 
 def test_a_named_volume_outlives_the_stack(orchestra: Stage) -> None:
