@@ -15,7 +15,8 @@ def make_missing(page: Page, wanted: Wanted) -> None:
     """`create_host_path` (Compose Specification, 05-services.md, volumes), for sources that are new to the stack. One
     that it had before is left missing: it may have been a file, and a folder would shut out what is to come back.
     Raises OrchestraError."""
-    before = [one.service for one in (*page.seen.values(), *page.wanted.targets.values())]
+    before = [one.service for one in page.seen.values()]
+    before += [target.service for target in page.wanted.targets.values()]
     known = {mount.source for _, mount in _binds(before)}
     for service, mount in _binds(target.service for target in wanted.targets.values()):
         if mount.source in known or not mount.create_host_path or os.path.lexists(mount.source):

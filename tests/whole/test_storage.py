@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -261,6 +262,46 @@ def test_a_missing_file_of_a_secret_is_told_before_anything_starts(orchestra: St
     said = orchestra.fails("up", "-d")
     assert "pass" in said
     assert "none.txt" in said
+
+
+def test_up_replaces_who_was_given_another_secret_or_config(orchestra: Stage) -> None:
+    """By what the file says, not by its time; who has none of it stays. A restart gives what the file says now."""
+    for name in ("pass", "settings"):
+        (orchestra.work / name).write_text("one")
+    services = {
+        "a": idle(secrets=["pass"], configs=["settings"], mem_limit="64m"),
+        "b": idle(configs=["settings"]),
+        "c": idle(configs=[{"source": "said", "target": "/said"}]),
+    }
+    more = {
+        "secrets": {"pass": {"file": "./pass"}},
+        "configs": {"settings": {"file": "./settings"}, "said": {"content": "one"}},
+    }
+    orchestra.up(services, **more)
+
+    def after_up() -> list[str]:
+        pids = {name: orchestra.pid(name) for name in orchestra.rows()}
+        orchestra.ok("up", "-d")
+        return [name[2] for name in sorted(pids) if orchestra.pid(name) != pids[name]]
+
+    orchestra.ok("update", "--memory", "80m", "a")
+    (orchestra.work / "settings").write_text("one")
+    assert after_up() == []
+    (orchestra.work / "pass").write_text("two")
+    assert "the file of a secret or config that it is given" in orchestra.ok("up", "--dry-run")
+    assert after_up() == ["a"]
+    assert orchestra.inside("a", "cat /run/secrets/pass /settings") == "twoone"
+    assert json.loads(orchestra.ok("inspect", "a"))[0]["HostConfig"]["Memory"] == 80 << 20
+    (orchestra.work / "settings").write_text("three")
+    assert after_up() == ["a", "b"]
+    assert orchestra.inside("b", "cat /settings") == "three"
+    more["configs"]["said"] = {"content": "two"}
+    orchestra.write({"services": services, **more})
+    assert after_up() == ["c"]
+    assert orchestra.inside("c", "cat /said") == "two"
+    (orchestra.work / "pass").write_text("four")
+    orchestra.ok("restart", "a")
+    assert orchestra.inside("a", "cat /run/secrets/pass") == "four"
 
 
 def test_a_folder_of_the_host_can_be_the_root(orchestra: Stage) -> None:
