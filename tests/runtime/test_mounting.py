@@ -22,6 +22,8 @@ from .conftest import Machine
 
 pytestmark = pytest.mark.kernel
 
+MS_UNBINDABLE = 1 << 17
+
 
 def bind(source: Path | str, destination: str, *options: str) -> dict[str, Any]:
     return {
@@ -137,9 +139,9 @@ def test_what_cannot_be_idmapped_is_mounted_as_it_is(machine: Machine, foreign: 
 
 def test_each_mount_of_a_tree_is_idmapped_where_it_can_be(machine: Machine, foreign: Path) -> None:
     """A folder of which one mount cannot: it and its other mounts keep their owners inside, all of it is read-only,
-    a mount that another one hides stays hidden, and the pin of a namespace is not shown."""
+    a mount that another one hides stays hidden, and an unbindable one and the pin of a namespace are not shown."""
     (top := machine.folder / "top").mkdir()
-    for name in ("foreign", "own", "hid den"):
+    for name in ("foreign", "own", "hid den", "unbindable"):
         (top / name).mkdir()
     pin = _with(top / "pin", "")
     sized: dict[str, str | None] = {"size": "1m"}
@@ -150,6 +152,9 @@ def test_each_mount_of_a_tree_is_idmapped_where_it_can_be(machine: Machine, fore
         _mount(fresh("tmpfs", sized, 0), top / "own")
         mounted.callback(syscalls.umount2, str(top / "own"), syscalls.MNT_DETACH)
         _with(top / "own" / "shut", "mine").chmod(0o600)
+        _mount(fresh("tmpfs", sized, 0), top / "unbindable")
+        mounted.callback(syscalls.umount2, str(top / "unbindable"), syscalls.MNT_DETACH)
+        syscalls.mount("", str(top / "unbindable"), "", MS_UNBINDABLE)
         for text in ("below", "above"):
             _mount(fresh("tmpfs", sized, 0), top / "hid den")
             mounted.callback(syscalls.umount2, str(top / "hid den"), syscalls.MNT_DETACH)
@@ -158,7 +163,7 @@ def test_each_mount_of_a_tree_is_idmapped_where_it_can_be(machine: Machine, fore
         mounted.callback(syscalls.umount2, str(pin), syscalls.MNT_DETACH)
         ended = machine.shell(
             "stat -c %u /t /t/own/shut /t/foreign/open; cat /t/own/shut; ls '/t/hid den'; touch /t/own/x;"
-            "touch '/t/hid den/x'; grep -c nsfs /proc/self/mountinfo",
+            "touch '/t/hid den/x'; grep -c 'nsfs\\|unbindable' /proc/self/mountinfo",
             mounts=[bind(top, "/t", "ro")],
         )
     assert ended.out.startswith("0\n0\n65534\nmineabove\n"), ended
@@ -326,6 +331,13 @@ def test_secrets_are_files_with_owner_and_mode(machine: Machine) -> None:
     on_disk = machine.folder / "roots" / "a" / "upper" / "run" / "secrets" / "token"
     assert stat.S_ISREG(on_disk.stat().st_mode)
     assert on_disk.read_bytes() == b""
+
+
+def test_a_secret_whose_file_is_gone_is_missing(machine: Machine) -> None:
+    """In a sentence that names both ends."""
+    gone = {"destination": "/run/x", "source": "/nowhere/x", "uid": 0, "gid": 0, "mode": 0o400}
+    with pytest.raises(StartError, match="cannot give /run/x: /nowhere/x is missing on the host"):
+        machine.shell("true", files=[gone])
 
 
 def test_a_secret_from_a_fifo_is_refused(machine: Machine) -> None:
