@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..stack.model import Limits, Security, Service
+from ..stack.model import Limits, Security, Service, Stack
+from ..values import replace
 
 # These replace nothing: see config_hash in stack/parse.
 _NOT_OF_THE_CONTAINER = frozenset(("config_hash", "depends_on", "profiles", "scale", "update"))
@@ -24,14 +25,39 @@ _IN_THE_FILE = {
 }
 
 OF_OTHERS = "a network, volume, secret or config that it uses"
+OF_FILES = "the file of a secret or config that it is given"
+
+CONTENTS = "+"
+"""Behind it stands what the files of a service's secrets and configs said when it was asked for."""
 
 GENERATION = "~"
 """Behind it stands how often a configuration was replaced by force, so that it counts as another one."""
 
 
 def base_of(service: Service) -> str:
-    """The hash of what the file says."""
+    """The hash of what was asked for, however often."""
     return service.config_hash.partition(GENERATION)[0]
+
+
+def said_of(service: Service) -> str:
+    """The hash of what the stack file says."""
+    return base_of(service).partition(CONTENTS)[0]
+
+
+def with_contents(stack: Stack, digests: Mapping[str, str]) -> Stack:
+    """`digests`: "secret/NAME" and "config/NAME" -> of what its file says."""
+    from hashlib import blake2b  # nothing that a command loads
+
+    services = {}
+    for name, service in stack.services.items():
+        keys = [f"secret/{grant.source}" for grant in service.secrets]
+        keys += [f"config/{grant.source}" for grant in service.configs]
+        given = {key: digests[key] for key in keys if key in digests}
+        if given:
+            together = blake2b(repr(sorted(given.items())).encode(), digest_size=16).hexdigest()
+            service = replace(service, config_hash=f"{said_of(service)}{CONTENTS}{together}")
+        services[name] = service
+    return replace(stack, services=services)
 
 
 def why_replaced(old: Service, new: Service) -> str:
@@ -39,7 +65,8 @@ def why_replaced(old: Service, new: Service) -> str:
     if base_of(old) == base_of(new):
         return "a new one was asked for"
     keys = dict.fromkeys(_IN_THE_FILE.get(key, key) for key in _different(old, new))
-    return f"its configuration changed ({', '.join(keys) or OF_OTHERS})"
+    unsaid = OF_FILES if said_of(old) == said_of(new) else OF_OTHERS
+    return f"its configuration changed ({', '.join(keys) or unsaid})"
 
 
 def different_keys(old: Limits, new: Limits) -> list[str]:

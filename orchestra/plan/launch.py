@@ -324,8 +324,6 @@ def _bind(mount: Mount, ground: Ground) -> oci.Mount:
     options = ["rbind", "ro" if mount.read_only else "rw", "suid" if mount.suid else "nosuid", "nodev", "idmap"]
     if mount.subpath:
         options.append(f"beneath={mount.subpath}")
-    if mount.type == "bind" and mount.create_host_path:
-        options.append("mkdir")
     return {"destination": mount.target, "type": "bind", "source": source, "options": options}
 
 

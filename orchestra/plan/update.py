@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import OrchestraError
 from ..stack.model import Limits, Restart, Service
 from ..values import replace
-from .changes import base_of, different_keys
+from .changes import different_keys, said_of
 from .facts import Wanted
 
 
@@ -54,7 +54,7 @@ def as_updated(service: Service, before: Wanted) -> Service:
     """A service of the stack file as `update` left it, if the file says nothing new: see Note [Who wins]."""
     for target in before.targets.values():
         old = target.service
-        if old.name == service.name and not target.oneoff and base_of(old) == base_of(service):
+        if old.name == service.name and not target.oneoff and said_of(old) == said_of(service):
             return replace(service, limits=old.limits, restart=old.restart)
     return service
 

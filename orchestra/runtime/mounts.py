@@ -58,8 +58,6 @@ class Bind:
 
     def prepare(self, outside: Outside) -> None:
         with step("mount", self.describe()):
-            if "mkdir" in self.options.words and not os.path.exists(self.source):
-                os.makedirs(self.source, 0o755, exist_ok=True)
             source = self._open()
             try:
                 found = os.fstat(source)
@@ -76,7 +74,12 @@ class Bind:
                 os.close(source)
 
     def _open(self) -> int:
-        source = s.openat2(s.AT_FDCWD, self.source, os.O_PATH, s.RESOLVE_NO_MAGICLINKS)
+        try:
+            source = s.openat2(s.AT_FDCWD, self.source, os.O_PATH, s.RESOLVE_NO_MAGICLINKS)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            link = f"it is a link to {os.readlink(self.source)}, which" if os.path.islink(self.source) else "it"
+            what = f"cannot mount {self.describe()}: {link} is missing on the host"
+            raise StartError("mount", errno.ENOENT, what) from error
         part = self.options.settings.get("beneath")
         if part is None:
             return source
@@ -93,7 +96,7 @@ class Bind:
 
     def perform(self, root: int) -> None:
         with step("mount", self.describe()):
-            place = ensure(root, self.target, self.directory)
+            place = ensure_like(root, self.target, self.directory, self.describe())
             self.trees.attach(place, self.target)
             os.close(place)
 
@@ -240,10 +243,26 @@ def resolve(root: int, path: str, flags: int = os.O_PATH, resolve: int = SYMLINK
 
 def attach(tree: int, root: int, path: str, directory: bool, follow: bool = True) -> None:
     """Attach a detached mount inside and close its descriptor; what is missing of the way there is made."""
-    place = ensure(root, path, directory, SYMLINKS_STAY_INSIDE | (0 if follow else s.RESOLVE_NO_SYMLINKS))
+    how = SYMLINKS_STAY_INSIDE | (0 if follow else s.RESOLVE_NO_SYMLINKS)
+    place = ensure_like(root, path, directory, path, how)
     s.move_mount(tree, place, path)
     os.close(place)
     os.close(tree)
+
+
+def ensure_like(root: int, path: str, directory: bool, about: str, how: int = SYMLINKS_STAY_INSIDE) -> int:
+    """As `ensure`; what is there already has to be of the kind of what is mounted over it."""
+    try:
+        place = ensure(root, path, directory, how)
+    except NotADirectoryError as error:
+        kind = "a folder" if directory else "below a folder"
+        what = f"cannot mount {about}: it is {kind}, and in the container there is a file"
+        raise StartError("mount", errno.ENOTDIR, what) from error
+    if not directory and stat.S_ISDIR(os.fstat(place).st_mode):
+        os.close(place)
+        what = f"cannot mount {about}: it is a file, and in the container there is a folder"
+        raise StartError("mount", errno.EISDIR, what)
+    return place
 
 
 def ensure(root: int, path: str, directory: bool, how: int = SYMLINKS_STAY_INSIDE) -> int:

@@ -16,7 +16,7 @@ _ATTRIBUTES = {
     "noexec": s.MOUNT_ATTR_NOEXEC,
 }
 _DEFAULTS = frozenset(("rw", "dev", "exec", "private", "rprivate", "defaults", "relatime", "z", "Z", "bind"))
-_OWN = frozenset(("rbind", "idmap", "mkdir", "newinstance", "suid"))
+_OWN = frozenset(("rbind", "idmap", "newinstance", "suid"))
 
 
 class Options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -110,7 +111,11 @@ def _content(given: GivenFile) -> bytes:
         return a2b_base64(given["content"])
     path = given.get("source", "")
     with step("files", path):
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            what = f"cannot give {given['destination']}: {path} is missing on the host"
+            raise StartError("files", errno.ENOENT, what) from error
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:

@@ -46,9 +46,9 @@ class Trees:
             return
         mounts = _mounts()
         kind = next((one.kind for one in mounts if one.ident == _mount_id(source)), "")
-        if deep:
+        if deep and (alone := _clone_alone(source, attributes)) >= 0:
             os.close(self.top)
-            self.top = _clone(source, attributes, False)
+            self.top = alone
             self._one_by_one(source, mounts, attributes, userns)
             if _idmap(self.top, userns, False):
                 return
@@ -65,8 +65,8 @@ class Trees:
             place = _open(source, path)
             if place < 0:
                 continue
-            if _mount_id(place) == mounted.ident:  # else another mount hides it
-                tree = _clone(place, attributes, False)
+            hidden = _mount_id(place) != mounted.ident
+            if not hidden and (tree := _clone_alone(place, attributes)) >= 0:
                 if not _idmap(tree, userns, False):
                     self._show_unmapped(tree, mounted.kind)
                 self.below.append((path, tree))
@@ -94,6 +94,17 @@ def _clone(source: int, attributes: int, deep: bool) -> int:
     # Recursive, or what is mounted below a read-only folder would stay writable.
     s.mount_setattr(tree, attributes, propagation=s.MS_PRIVATE, deep=deep)
     return tree
+
+
+def _clone_alone(source: int, attributes: int) -> int:
+    """Without what is mounted below; -1 where the kernel does not allow that: an unbindable mount, or one below which
+    another user namespace has mounted things (mount_namespaces(7))."""
+    try:
+        return _clone(source, attributes, deep=False)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return -1
 
 
 def _idmap(tree: int, userns: int, deep: bool) -> bool:

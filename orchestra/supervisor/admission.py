@@ -26,6 +26,7 @@ from ..state.users import users
 from ..values import dataclass
 from .book import Page
 from .ports import HeldPorts, long_ranges
+from .sources import make_missing
 
 T = TypeVar("T")
 
@@ -76,6 +77,7 @@ def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSo
         chosen = held.choose(wanted.targets, _had(wanted, page), ways, _ranges_of_others(places, held_leases))
         ports = {**_only(page.ports, set(page.seen) - set(wanted.targets)), **chosen}
         _lease_ranges(places, ports, held_leases)
+    make_missing(page, wanted)
     return Admitted(
         routers,
         # Who leaves a network, or is replaced by one that is not in it, has its address until it has gone.

@@ -27,6 +27,7 @@ from ..wire.terminal import line
 from .api import Caller, Handler
 from .booking import Booking
 from .borrowing import Borrowing
+from .contents import with_files
 from .lending import Lending
 from .link import Link
 from .oneoff import OneOffs
@@ -121,7 +122,7 @@ class Requests:
             await teller.wait()
 
     async def plan(self, message: Message, _: list[int], __: Caller) -> Reply:
-        stack = _stack(message["stack"])
+        stack = await with_files(_stack(message["stack"]))
         wanted = apply.applied(
             self._world.wanted, self._world.seen, stack, None, message["recreate"], False, False, False
         )
@@ -135,7 +136,7 @@ class Requests:
         lent = bool(message.get("lent"))
         if lent and sharing.runs_anyhow(world.wanted, message["services"]):
             return {}
-        given = None if message["stack"] is None else _stack(message["stack"])
+        given = None if message["stack"] is None else await with_files(_stack(message["stack"]))
         async with self._booking.turn:
             self.touched = True
             stack = scaled(given or world.page.stack, message.get("scales") or {})
@@ -266,7 +267,7 @@ class Requests:
     async def run(self, message: Message, descriptors: list[int], caller: Caller) -> Reply:
         async with self._booking.turn:
             self.touched = True
-            name, wanted, stack = self._oneoffs.plan(message, _stack(message["stack"]))
+            name, wanted, stack = self._oneoffs.plan(message, await with_files(_stack(message["stack"])))
             files = dict(self._world.page.files)
             files.update({f"secret/{key}": source for key, source in stack.secrets.items()})
             files.update({f"config/{key}": source for key, source in stack.configs.items()})

@@ -60,8 +60,7 @@ class Mount(TypedDict):
     source: str
     options: list[str]
     """ro, rw, suid, nosuid, nodev, noexec, rbind, size=…, mode=…, idmap (ownership on disk as without the namespace);
-    orchestra's own: `mkdir` (create a missing source folder), `beneath=PATH` (mount
-    what is there in the source, and not what a link leads to outside of it)."""
+    orchestra's own: `beneath=PATH` (what is there in the source, and not what a link leads to outside of it)."""
 
 
 class Namespace(TypedDict):

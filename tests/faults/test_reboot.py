@@ -21,6 +21,17 @@ def test_up_after_a_reboot(served: tuple[Ground, int]) -> None:
     assert {row["state"] for row in ground.rows().values()} == {"running"}
 
 
+def test_a_bound_file_that_went_with_the_reboot_is_missing(ground: Ground) -> None:
+    """No folder comes up in its place."""
+    file = ground.folder / "one.conf"
+    file.write_text("one")
+    ground.up({"a": sh("exec sleep 1000", volumes=[f"{file}:/one.conf"])})
+    ground.reboot()
+    file.unlink()
+    assert f"cannot mount {file} at /one.conf: it is missing on the host" in ground.run("up", "-d")[1]
+    assert not file.exists()
+
+
 def test_down_after_a_reboot(served: tuple[Ground, int]) -> None:
     """What the disk still has goes too."""
     ground, _ = served

@@ -22,6 +22,8 @@ from .conftest import Machine
 
 pytestmark = pytest.mark.kernel
 
+MS_UNBINDABLE = 1 << 17
+
 
 def bind(source: Path | str, destination: str, *options: str) -> dict[str, Any]:
     return {
@@ -137,9 +139,9 @@ def test_what_cannot_be_idmapped_is_mounted_as_it_is(machine: Machine, foreign: 
 
 def test_each_mount_of_a_tree_is_idmapped_where_it_can_be(machine: Machine, foreign: Path) -> None:
     """A folder of which one mount cannot: it and its other mounts keep their owners inside, all of it is read-only,
-    a mount that another one hides stays hidden, and the pin of a namespace is not shown."""
+    a mount that another one hides stays hidden, and an unbindable one and the pin of a namespace are not shown."""
     (top := machine.folder / "top").mkdir()
-    for name in ("foreign", "own", "hid den"):
+    for name in ("foreign", "own", "hid den", "unbindable"):
         (top / name).mkdir()
     pin = _with(top / "pin", "")
     sized: dict[str, str | None] = {"size": "1m"}
@@ -150,6 +152,9 @@ def test_each_mount_of_a_tree_is_idmapped_where_it_can_be(machine: Machine, fore
         _mount(fresh("tmpfs", sized, 0), top / "own")
         mounted.callback(syscalls.umount2, str(top / "own"), syscalls.MNT_DETACH)
         _with(top / "own" / "shut", "mine").chmod(0o600)
+        _mount(fresh("tmpfs", sized, 0), top / "unbindable")
+        mounted.callback(syscalls.umount2, str(top / "unbindable"), syscalls.MNT_DETACH)
+        syscalls.mount("", str(top / "unbindable"), "", MS_UNBINDABLE)
         for text in ("below", "above"):
             _mount(fresh("tmpfs", sized, 0), top / "hid den")
             mounted.callback(syscalls.umount2, str(top / "hid den"), syscalls.MNT_DETACH)
@@ -158,7 +163,7 @@ def test_each_mount_of_a_tree_is_idmapped_where_it_can_be(machine: Machine, fore
         mounted.callback(syscalls.umount2, str(pin), syscalls.MNT_DETACH)
         ended = machine.shell(
             "stat -c %u /t /t/own/shut /t/foreign/open; cat /t/own/shut; ls '/t/hid den'; touch /t/own/x;"
-            "touch '/t/hid den/x'; grep -c nsfs /proc/self/mountinfo",
+            "touch '/t/hid den/x'; grep -c 'nsfs\\|unbindable' /proc/self/mountinfo",
             mounts=[bind(top, "/t", "ro")],
         )
     assert ended.out.startswith("0\n0\n65534\nmineabove\n"), ended
@@ -186,12 +191,33 @@ def test_the_null_device_masks_a_file(machine: Machine) -> None:
     assert ended.out == "cat: /kmsg: Permission denied\n"
 
 
-def test_a_missing_source_is_made_only_when_asked(machine: Machine) -> None:
-    """`mkdir` makes it; without it the start fails and names the path."""
-    machine.shell("true", mounts=[bind(machine.folder / "made", "/data", "mkdir")])
-    assert (machine.folder / "made").is_dir()
-    with pytest.raises(StartError, match="not-there"):
-        machine.shell("true", mounts=[bind(machine.folder / "not-there", "/data")])
+def test_a_missing_source_is_said_to_be_missing(machine: Machine) -> None:
+    """Also one that a link leads to, or a file where a folder should be; nothing is made in its place."""
+    (machine.folder / "link").symlink_to("nowhere")
+    (machine.folder / "file").touch()
+    for name, said in (
+        ("not-there", "not-there at /data: it is missing on the host"),
+        ("link", "link at /data: it is a link to nowhere, which is missing on the host"),
+        ("file/below", "file/below at /data: it is missing on the host"),
+    ):
+        with pytest.raises(StartError, match=said):
+            machine.shell("true", mounts=[bind(machine.folder / name, "/data")])
+    assert sorted(path.name for path in machine.folder.iterdir() if path.name in ("not-there", "nowhere")) == []
+
+
+def test_files_and_folders_are_not_mounted_over_each_other(machine: Machine) -> None:
+    """In a sentence that says which is which."""
+    file = _with(machine.folder / "file", "")
+    with pytest.raises(StartError, match="file at /etc: it is a file, and in the container there is a folder"):
+        machine.shell("true", mounts=[bind(file, "/etc")])
+    with pytest.raises(StartError, match=" at /etc/passwd: it is a folder, and in the container there is a file"):
+        machine.shell("true", mounts=[bind(machine.folder, "/etc/passwd")])
+    for target in ("/etc/passwd/new", "/etc/passwd/new/deep"):
+        with pytest.raises(StartError, match=f"cannot mount {file} at {target}: .*in the container there is a file"):
+            machine.shell("true", mounts=[bind(file, target)])
+    given = {"destination": "/etc", "content": "", "uid": 0, "gid": 0, "mode": 0o444}
+    with pytest.raises(StartError, match="cannot mount /etc: it is a file, and in the container there is a folder"):
+        machine.shell("true", files=[given])
 
 
 def test_links_in_the_root_do_not_lead_out(machine: Machine) -> None:
@@ -305,6 +331,13 @@ def test_secrets_are_files_with_owner_and_mode(machine: Machine) -> None:
     on_disk = machine.folder / "roots" / "a" / "upper" / "run" / "secrets" / "token"
     assert stat.S_ISREG(on_disk.stat().st_mode)
     assert on_disk.read_bytes() == b""
+
+
+def test_a_secret_whose_file_is_gone_is_missing(machine: Machine) -> None:
+    """In a sentence that names both ends."""
+    gone = {"destination": "/run/x", "source": "/nowhere/x", "uid": 0, "gid": 0, "mode": 0o400}
+    with pytest.raises(StartError, match="cannot give /run/x: /nowhere/x is missing on the host"):
+        machine.shell("true", files=[gone])
 
 
 def test_a_secret_from_a_fifo_is_refused(machine: Machine) -> None:

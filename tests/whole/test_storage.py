@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from .stage import Stage, idle, sh
+from .stage import Stage, idle, sh, until
 
 pytestmark = pytest.mark.kernel
 
@@ -196,6 +198,33 @@ def test_a_single_file_of_the_host_is_mounted(orchestra: Stage) -> None:
     assert (orchestra.work / "missing").is_dir()
 
 
+def test_a_bound_file_that_is_gone_is_missing_until_it_is_back(orchestra: Stage) -> None:
+    """Whoever starts the container, nothing is made in its place; another file by that name is the one that is
+    mounted then, since editors save by renaming."""
+    file = orchestra.work / "one.conf"
+    file.write_text("one")
+    orchestra.up({"a": idle(volumes=["./one.conf:/one.conf", "./made:/made"], restart="always")})
+    (orchestra.work / "new").write_text("two")
+    (orchestra.work / "new").rename(file)
+    orchestra.ok("restart", "a")
+    assert orchestra.inside("a", "cat /one.conf") == "two"
+    file.unlink()
+    missing = f"cannot mount {file} at /one.conf: it is missing on the host"
+    assert missing in orchestra.fails("restart", "a")
+    assert missing in orchestra.fails("up", "-d")
+    assert missing in orchestra.fails("up", "-d", "--force-recreate")
+    assert not file.exists()
+    file.write_text("three")
+    orchestra.ok("up", "-d", "--wait")
+    file.unlink()
+    os.kill(orchestra.pid("t-a-1"), signal.SIGKILL)
+    until(lambda: missing in orchestra.ok("why", "a"), "why says that it is missing")
+    assert orchestra.row("t-a-1")["State"] == "restarting"
+    file.write_text("four")
+    until(lambda: orchestra.row("t-a-1")["State"] == "running", "it has come back")
+    assert orchestra.inside("a", "cat /one.conf; ls -d /made") == "four/made"
+
+
 def test_a_named_volume_outlives_the_stack(orchestra: Stage) -> None:
     """`down` and `up` keep what is in a named volume."""
     services = {"a": idle(volumes=["kept:/kept"])}
@@ -233,6 +262,46 @@ def test_a_missing_file_of_a_secret_is_told_before_anything_starts(orchestra: St
     said = orchestra.fails("up", "-d")
     assert "pass" in said
     assert "none.txt" in said
+
+
+def test_up_replaces_who_was_given_another_secret_or_config(orchestra: Stage) -> None:
+    """By what the file says, not by its time; who has none of it stays. A restart gives what the file says now."""
+    for name in ("pass", "settings"):
+        (orchestra.work / name).write_text("one")
+    services = {
+        "a": idle(secrets=["pass"], configs=["settings"], mem_limit="64m"),
+        "b": idle(configs=["settings"]),
+        "c": idle(configs=[{"source": "said", "target": "/said"}]),
+    }
+    more = {
+        "secrets": {"pass": {"file": "./pass"}},
+        "configs": {"settings": {"file": "./settings"}, "said": {"content": "one"}},
+    }
+    orchestra.up(services, **more)
+
+    def after_up() -> list[str]:
+        pids = {name: orchestra.pid(name) for name in orchestra.rows()}
+        orchestra.ok("up", "-d")
+        return [name[2] for name in sorted(pids) if orchestra.pid(name) != pids[name]]
+
+    orchestra.ok("update", "--memory", "80m", "a")
+    (orchestra.work / "settings").write_text("one")
+    assert after_up() == []
+    (orchestra.work / "pass").write_text("two")
+    assert "the file of a secret or config that it is given" in orchestra.ok("up", "--dry-run")
+    assert after_up() == ["a"]
+    assert orchestra.inside("a", "cat /run/secrets/pass /settings") == "twoone"
+    assert json.loads(orchestra.ok("inspect", "a"))[0]["HostConfig"]["Memory"] == 80 << 20
+    (orchestra.work / "settings").write_text("three")
+    assert after_up() == ["a", "b"]
+    assert orchestra.inside("b", "cat /settings") == "three"
+    more["configs"]["said"] = {"content": "two"}
+    orchestra.write({"services": services, **more})
+    assert after_up() == ["c"]
+    assert orchestra.inside("c", "cat /said") == "two"
+    (orchestra.work / "pass").write_text("four")
+    orchestra.ok("restart", "a")
+    assert orchestra.inside("a", "cat /run/secrets/pass") == "four"
 
 
 def test_a_folder_of_the_host_can_be_the_root(orchestra: Stage) -> None:
