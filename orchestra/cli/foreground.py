@@ -7,7 +7,6 @@ compose's up.go: once stops, twice kills, containers stay, exit status 130.
 from __future__ import annotations
 
 import os
-import select
 import sys
 import time
 from contextlib import ExitStack
@@ -29,6 +28,7 @@ from .queue import turn
 from .reach import PATIENCE
 from .remarks import remark
 from .up import count, reached
+from .waiting import ready
 
 INTERRUPTED = 130
 HEALTH_PATIENCE = 10.0  # seconds that the output waits for everything to be healthy, so that progress is seen
@@ -200,10 +200,10 @@ class Foreground:
         sources: list[Any] = [self.connection, self.interrupts, *more]
         if self.awaited is not None:
             patience = SILENCE if patience is None else min(patience, SILENCE)
-        ready = select.select(sources, [], [], patience)[0]
-        if self.interrupts in ready and self.interrupts.taken():
+        found = ready(sources, patience)
+        if self.interrupts in found and self.interrupts.taken():
             raise Interrupted
-        if self.connection not in ready:
+        if self.connection not in found:
             if self.awaited is not None and time.monotonic() >= self.heard + SILENCE:
                 self.connection.look()
                 self.heard = time.monotonic()

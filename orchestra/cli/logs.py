@@ -24,6 +24,7 @@ from .output import Output
 from .printer import Printer
 from .project import find, need_services
 from .reach import connect
+from .waiting import ready
 
 ENDED = ("exited", "dead", "created")
 LAST_LOOK = 0.5  # seconds that everything has to be over for
@@ -131,7 +132,7 @@ def follow(
             printer.finish()
             return
         sources: list[Any] = [connection, *output.sources()]
-        select.select(sources, [], [], LAST_LOOK if over else output.patience())
+        ready(sources, LAST_LOOK if over else output.patience())
         connection = update(places, connection, output, states)
 
 
