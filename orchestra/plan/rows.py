@@ -66,6 +66,7 @@ def row_of(
         "ended": None if ended is None else wall - now + ended,
         "exit_code": run.code if run and not run.alive else None,
         "last_exit": seen.last_exit if seen else "",
+        "oom_kills": seen.oom_kills if seen else 0,
         "why": "; ".join(filter(None, (part, _why(target, seen, hold, now)))),
         "waits_for": list(hold.on) if hold is not None else [],
         "ports": list(ports),
