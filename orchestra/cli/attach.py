@@ -25,6 +25,7 @@ from orchestra.logs.reader import Cursor
 from .console import echo
 from .listen import receive, trouble
 from .options import Asked, FileFirst, project_options
+from .output import say_who_is_silent
 from .project import find, need_services
 from .reach import at_owner, connect
 from .terminal import follow_size, raw, write_all
@@ -48,7 +49,9 @@ def command(asked: Asked, service: str, detach_keys: str, index: int, no_stdin: 
     keys = parsed_keys(detach_keys)
     connection, (service,) = at_owner(connect(find(asked)), asked.home(), [service])
     with connection:
-        need_services(asked, [service], connection.call({"do": "status"})["rows"])
+        rows = connection.call({"do": "status"})["rows"]
+        need_services(asked, [service], rows)
+        say_who_is_silent(row for row in rows if row["service"] == service)
         request = {"do": "attach", "service": service, "index": index, "stdin": not no_stdin}
         return Attachment(connection, request, keys, sig_proxy).run()
 

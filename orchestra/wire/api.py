@@ -56,6 +56,7 @@ class Row(TypedDict):
     image: str  # what the root file system is: "rootfs:host", "rootfs:/srv/tree"
     command: str
     logs: str  # directory of the log
+    log_driver: NotRequired[str]  # "none": nothing is kept
     labels: dict[str, str]
     gone: NotRequired[bool]  # the container has been removed
     owner: NotRequired[str]
