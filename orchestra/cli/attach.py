@@ -7,7 +7,6 @@ that is open (`stdin_open`, `tty`). Leaving it leaves it alone.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 import time
@@ -26,9 +25,11 @@ from orchestra.logs.reader import Cursor
 from .console import echo
 from .listen import receive, trouble
 from .options import Asked, FileFirst, project_options
+from .output import say_who_is_silent
 from .project import find, need_services
 from .reach import at_owner, connect
 from .terminal import follow_size, raw, write_all
+from .waiting import ready
 
 BLOCK = 1 << 16
 PROXIED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT")
@@ -48,7 +49,9 @@ def command(asked: Asked, service: str, detach_keys: str, index: int, no_stdin: 
     keys = parsed_keys(detach_keys)
     connection, (service,) = at_owner(connect(find(asked)), asked.home(), [service])
     with connection:
-        need_services(asked, [service], connection.call({"do": "status"})["rows"])
+        rows = connection.call({"do": "status"})["rows"]
+        need_services(asked, [service], rows)
+        say_who_is_silent(row for row in rows if row["service"] == service)
         request = {"do": "attach", "service": service, "index": index, "stdin": not no_stdin}
         return Attachment(connection, request, keys, sig_proxy).run()
 
@@ -114,15 +117,15 @@ class Attachment:
         while True:
             self._show(log)
             watched: list[Any] = [self._connection, *([log] if log.fileno() >= 0 else [])]
-            ready = select.select([*watched, *([] if stdin is None else [stdin])], [], [], log.patience())[0]
-            if stdin is not None and stdin in ready:
+            found = ready([*watched, *([] if stdin is None else [stdin])], log.patience())
+            if stdin is not None and stdin in found:
                 typed = os.read(stdin, BLOCK)
                 if not typed:
                     stdin = None
                 elif self._leaves(typed):
                     echo("read escape sequence", sys.stderr)
                     return 0
-            if self._connection in ready and (code := self._ended()) is not None:
+            if self._connection in found and (code := self._ended()) is not None:
                 return code
 
     def _ended(self) -> int | None:

@@ -7,7 +7,6 @@ compose's up.go: once stops, twice kills, containers stay, exit status 130.
 from __future__ import annotations
 
 import os
-import select
 import sys
 import time
 from contextlib import ExitStack
@@ -18,17 +17,18 @@ from orchestra.errors import OrchestraError
 from orchestra.places import Places
 from orchestra.stack.model import Stack
 
-from .console import echo, echo_lines
+from .console import echo
 from .interrupts import Interrupts
 from .listen import receive, trouble
 from .options import Asked
-from .output import Output
+from .output import Output, say_who_is_silent
 from .printer import Printer
 from .progress import Progress, progress
 from .queue import turn
 from .reach import PATIENCE
 from .remarks import remark
 from .up import count, reached
+from .waiting import ready
 
 INTERRUPTED = 130
 HEALTH_PATIENCE = 10.0  # seconds that the output waits for everything to be healthy, so that progress is seen
@@ -110,6 +110,7 @@ class Foreground:
 
     def _attend(self) -> int:
         """Show the output until everything has ended, or one has and that was to be the end."""
+        say_who_is_silent(row for row in self.rows.values() if row["service"] in self.attached)
         while True:
             shown = self._show_output()
             try:
@@ -130,7 +131,8 @@ class Foreground:
         failed = [row for row in over if row["exit_code"] != 0]
         if (abort and over) or (self.options["abort_on_failure"] and failed):
             first = min(over if abort else failed, key=lambda row: row["ended"] or 0)
-            self._stop(0)
+            how = f": {first['last_exit']}" if first["last_exit"] else ""
+            self._stop(0, f"{first['name']} has ended{how}; stopping all")
             from_rows = [row for row in self.rows.values() if row["service"] == chosen] or [first]
             return int(from_rows[0]["exit_code"] or 0)
         if not rows or len(over) < len(rows):
@@ -144,8 +146,9 @@ class Foreground:
         self._show_output()
         return 0
 
-    def _stop(self, code: int) -> int:
-        echo_lines("\nGracefully stopping… (press Ctrl-C again to force)", sys.stderr)
+    def _stop(self, code: int, why: str = "Gracefully stopping… (press Ctrl-C again to force)") -> int:
+        echo("", sys.stderr)
+        echo(why, sys.stderr)
         services = None if self.request["services"] is None else sorted(self.mine)
         self.show = progress(self.asked.progress, "stop", "stopped", 0)
         for row in list(self.rows.values()):
@@ -200,10 +203,10 @@ class Foreground:
         sources: list[Any] = [self.connection, self.interrupts, *more]
         if self.awaited is not None:
             patience = SILENCE if patience is None else min(patience, SILENCE)
-        ready = select.select(sources, [], [], patience)[0]
-        if self.interrupts in ready and self.interrupts.taken():
+        found = ready(sources, patience)
+        if self.interrupts in found and self.interrupts.taken():
             raise Interrupted
-        if self.connection not in ready:
+        if self.connection not in found:
             if self.awaited is not None and time.monotonic() >= self.heard + SILENCE:
                 self.connection.look()
                 self.heard = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import time
 
-from orchestra.client import SILENCE
+from orchestra.client import SILENCE, SupervisorGone
 from orchestra.errors import OrchestraError
 from orchestra.wire.frames import BadFrame
 
@@ -51,7 +51,7 @@ def receive(connection: Connection) -> list[dict[str, Any]]:
     try:
         return connection.receive()
     except (EOFError, ConnectionError, BadFrame) as error:
-        raise OrchestraError(f"the supervisor went away: {error}", "run the command again") from None
+        raise SupervisorGone(f"the supervisor went away: {error}", "run the command again") from None
 
 
 def trouble(answer: dict[str, Any]) -> None:

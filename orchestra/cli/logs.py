@@ -20,10 +20,11 @@ from .listen import receive
 from .listing import rows_of
 from .moments import moment
 from .options import Asked, project_options, services_argument
-from .output import Output
+from .output import Output, say_who_is_silent
 from .printer import Printer
 from .project import find, need_services
 from .reach import connect
+from .waiting import ready
 
 ENDED = ("exited", "dead", "created")
 LAST_LOOK = 0.5  # seconds that everything has to be over for
@@ -55,6 +56,7 @@ def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> None:
     if options["index"] and not rows:
         which = f" of {' and '.join(services)}" if services else ""
         raise OrchestraError(f"there is no replica {options['index']}{which}", "orchestra ps -a shows them")
+    say_who_is_silent(rows)
     printer = Printer(
         prefix=not options["no_log_prefix"], colour=not options["no_color"], timestamps=options["timestamps"]
     )
@@ -131,7 +133,7 @@ def follow(
             printer.finish()
             return
         sources: list[Any] = [connection, *output.sources()]
-        select.select(sources, [], [], LAST_LOOK if over else output.patience())
+        ready(sources, LAST_LOOK if over else output.patience())
         connection = update(places, connection, output, states)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from orchestra.logs.follow import Follower
@@ -11,6 +11,14 @@ from orchestra.logs.reader import SHOWN, Cursor
 
 from . import words
 from .printer import Printer
+from .telling import warn
+
+
+def say_who_is_silent(rows: Iterable[dict[str, Any]]) -> None:
+    """Of whom nothing can be shown, since nothing that they write is kept."""
+    silent = sorted({row["service"] for row in rows if row.get("log_driver") == "none"})
+    if silent:
+        warn(f"{', '.join(silent)}: no output is kept (logging: driver: none in the stack file)")
 
 
 class Output:

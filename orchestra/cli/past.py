@@ -11,6 +11,7 @@ from orchestra.client import Connection, NotRunning
 from orchestra.places import Places
 
 from .reach import connect
+from .waiting import answers
 
 
 def events(places: Places, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -25,7 +26,7 @@ def events(places: Places, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from stored(places.history, Sought.of(request))[0]  # type: ignore[misc]  # an Event is a dict
         return
     with connection:
-        for answer in connection.answers(connection.send({"do": "events", **request})):
+        for answer in answers(connection, connection.send({"do": "events", **request})):
             if event := answer.get("event"):
                 yield event
 

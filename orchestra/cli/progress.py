@@ -43,15 +43,11 @@ class Progress:
         if now.word == "Started" and (before is None or before.word == "Running"):
             now = Step("Running", now.mark)  # before anything was done: it is left as it is
         self.steps[row["name"]] = now
-        if before is None or (before.word, before.mark) != (now.word, now.mark) or self._news(before, now):
+        if before is None or (before.word, before.mark) != (now.word, now.mark):
             self.changed(row["name"], now)
 
-    def _news(self, before: Step, now: Step) -> bool:
-        """Whether another remark alone is worth a line: another cause is, a countdown is not."""
-        return now.word == "Waiting" and now.remark not in ("", before.remark)
-
     def changed(self, name: str, now: Step) -> None:
-        """A container made a step."""
+        """A container made a step; another reason for the one that it is at is none."""
 
     def draw(self) -> None:
         """Time has passed."""

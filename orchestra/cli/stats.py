@@ -18,6 +18,7 @@ from .options import Asked, project_options, services_argument
 from .project import find, need_services
 from .reach import at_owner, connect
 from .table import table
+from .waiting import answers
 
 HEADERS = ("NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS")
 HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -55,7 +56,7 @@ def command(
             if live:
                 raw(HIDE + HOME + CLEAR_BELOW)
             # The first answer has no rates where the supervisor has not looked before: soon there are.
-            for answer in connection.answers(connection.send({**request, "follow": True})):
+            for answer in answers(connection, connection.send({**request, "follow": True})):
                 show(answer["usage"], idle, shape, live)
         finally:
             if live:

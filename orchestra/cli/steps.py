@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     Goal = Literal["created", "running", "healthy", "stopped", "removed", "killed"]
     Mark = Literal["working", "done", "failed"]
 
-PASSING = ("a step is under way", "is not there yet")
-"""What a plan says of a container that it is just about to change, or to have the ground for."""
+MADE = ("it is being made", "is not there yet")
+"""What a plan says of a container that is just being made, or the ground for it."""
+
+STARTED = "it is being started"
+"""And of one that is made."""
 
 STUCK = "could not be removed"
 """What a plan says of one whose removal failed; it is tried again."""
@@ -53,23 +56,31 @@ def _upwards(row: dict[str, Any], goal: Goal) -> Step:
         return Step("Removing", "working")
     if state == "created":
         return Step("Created", "done" if goal == "created" else "working")
-    if state == "waiting" and (not row["why"].startswith("waiting: ") or cause(row).endswith(PASSING)):
-        return Step("Starting", "working")
     if state == "waiting":
-        return Step("Waiting", "working", cause(row))
+        return _waiting(row)
     if state == "stopping":
         return Step("Stopping", "working", cause(row))
     if state == "restarting":
-        return Step("Restarting", "failed", cause(row))
+        return Step("Restarting", "failed", cause(row).removeprefix("restarting "))
     if state in ("exited", "dead"):
         well = row["exit_code"] == 0
         return Step("Exited" if well else "Failed", "done" if well else "failed", "" if well else row["last_exit"])
     if state == "paused":
         return Step("Paused", "done")
     if health == "unhealthy":
-        return Step("Unhealthy", "failed", cause(row))
+        return Step("Unhealthy", "failed", row.get("health_text", ""))
     if health == "healthy":
         return Step("Healthy", "done")
     if health == "starting" and goal == "healthy":
         return Step("Starting", "working", "not healthy yet")
     return Step("Started", "done")
+
+
+def _waiting(row: dict[str, Any]) -> Step:
+    """It waits for others, or is just being made or started."""
+    why = cause(row)
+    if not why or why.endswith(MADE):
+        return Step("Creating", "working")
+    if why == STARTED or not row["why"].startswith("waiting: "):
+        return Step("Starting", "working")
+    return Step("Waiting", "working", why)

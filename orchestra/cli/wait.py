@@ -16,6 +16,7 @@ from .options import Asked, project_options, services_argument
 from .project import find, need_services
 from .reach import connect
 from .taking import down_request, take_away
+from .waiting import answers
 
 ENDED = ("exited", "dead")
 
@@ -66,7 +67,7 @@ def told_of(places: Places) -> Iterator[dict[str, Any] | None]:
         with connect(places) as connection:
             number = connection.send({"do": "watch"})
             try:
-                for answer in connection.answers(number):
+                for answer in answers(connection, number):
                     yield from answer.get("rows", ())
                     yield None
             except SupervisorGone:

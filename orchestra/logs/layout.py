@@ -18,6 +18,10 @@ RUN_ENDED = 4
 DROPPED = 5
 """Bytes that could not be written (a full disk); their number is the record's `extra`."""
 
+LONGEST_LINE = 64 * 1024
+"""A line that is longer is written in pieces, so that the keeper's memory is bounded; counted back from the end, each
+piece is a line, so that what a reader has to look at is bounded as well (docker's json-file does so by 16 KiB)."""
+
 RECORD = struct.Struct("<QQQIB3x")
 """offset, wall clock in nanoseconds, extra, run, kind."""
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from .layout import DROPPED, INDEX, LOG, RECORD, STDERR, STDOUT, file_name, segments
+from .layout import DROPPED, INDEX, LOG, LONGEST_LINE, RECORD, STDERR, STDOUT, file_name, segments
 
 OUTPUT = frozenset((STDOUT, STDERR))
 SHOWN = OUTPUT | {DROPPED}
@@ -229,6 +229,7 @@ class _WayBack:
     def __init__(self, missing: int, since: int) -> None:
         self.since = since
         self._missing = missing
+        self._passed = 0  # bytes of the line in which we stand, as far as one went back over it
         self._line: tuple[int, int] | None = None
         """Run and stream of the line with which the last block began: a block before it may hold the line's head."""
 
@@ -239,13 +240,20 @@ class _WayBack:
         source = (record[3], record[4])
         if self._line is not None and (data.endswith(b"\n") or source != self._line):
             self._missing -= 1
+            self._line, self._passed = None, 0
         if self._missing <= 0:
             return len(data)
         begun = data.count(b"\n", 0, len(data) - 1)
         if begun >= self._missing:
             return _start_of_last(data, self._missing)
-        self._missing -= begun
-        self._line = source
+        if begun:
+            self._missing, self._passed = self._missing - begun, 0
+        length = self._passed + (data.find(b"\n") + 1 if begun else len(data))
+        pieces, self._passed = divmod(length, LONGEST_LINE)
+        if pieces >= self._missing:
+            return length - self._missing * LONGEST_LINE
+        self._missing -= pieces
+        self._line = source if self._passed else None
         return None
 
 

@@ -6,10 +6,19 @@ import contextlib
 import os
 import time
 
-from .layout import DROPPED, INDEX, LOG, RECORD, RUN_ENDED, RUN_STARTED, STDERR, STDOUT, file_name, segments
-
-LONGEST_LINE = 64 * 1024
-"""A line that is longer comes out in pieces: memory of the keeper is bounded."""
+from .layout import (
+    DROPPED,
+    INDEX,
+    LOG,
+    LONGEST_LINE,
+    RECORD,
+    RUN_ENDED,
+    RUN_STARTED,
+    STDERR,
+    STDOUT,
+    file_name,
+    segments,
+)
 
 SMALLEST_INDEX = 64 * 1024
 """An index may grow to this before it begins a new segment, and to `max_size` where that is more."""

@@ -97,7 +97,7 @@ class _Look:
             "kind": state.kind,
             "since": None if state.since is None else self.wall - self.now + state.since,
             "text": state.text,
-            "sentence": _sentence(service, state, blocked, restarts, last_exit),
+            "sentence": _sentence(service, state, blocked, restarts, last_exit, self._memory(seen)),
             "blocked_by": blocked,
             "restarts": restarts,
             "last_exit": last_exit,
@@ -234,6 +234,14 @@ class _Look:
         }
         return _State("backing_off", seen.run.ended, text, after)
 
+    def _memory(self, seen: Seen | None) -> str:
+        """What the kernel killed for want of memory, whatever has been started since."""
+        if seen is None or not seen.oom_kills:
+            return ""
+        number = seen.oom_kills
+        what = "a process was killed" if number == 1 else f"{number} processes were killed, the last"
+        return f"out of memory: {what}{self._since(seen.oom_at, 'at')}"
+
     def _since(self, moment: float | None, word: str = "since") -> str:
         return "" if moment is None else f" {word} {self.clock(self.wall - self.now + moment)}"
 
@@ -246,7 +254,7 @@ def _next(text: str, command: str = "") -> Next:
     return {"text": text, "at": None, "command": command}
 
 
-def _sentence(service: str, state: _State, blocked: list[Cause], restarts: int, last_exit: str) -> str:
+def _sentence(service: str, state: _State, blocked: list[Cause], restarts: int, last_exit: str, memory: str) -> str:
     if blocked:
         return f"{service} is waiting: " + "; ".join(cause["sentence"] for cause in blocked)
     verb = "" if state.kind in ("failed", "gave_up", "finished", "backing_off") else "is "
@@ -254,4 +262,6 @@ def _sentence(service: str, state: _State, blocked: list[Cause], restarts: int, 
     if restarts and state.kind not in ("ready", "finished"):
         last = f", last end: {last_exit}" if last_exit and last_exit not in state.text else ""
         parts.append(f"{service} restarted {times(restarts)}{last}")
+    if memory and "out of memory" not in state.text:
+        parts.append(memory)
     return "; ".join(parts)

@@ -52,6 +52,7 @@ def _families(stacks: Sequence[Snapshot], version: str) -> Iterator[tuple[str, s
         [(labels, float(well)) for labels, well in _health(stacks)],
     )
     yield from _of_rows(rows)
+    yield _kills(rows, uses)
     yield from _of_usage(uses)
     yield from _of_networks([(labels, one) for labels, its in uses for one in its["networks"]])
 
@@ -77,6 +78,22 @@ def _of_rows(rows: Sequence[tuple[dict[str, str], Row]]) -> Iterator[tuple[str, 
     )
 
 
+def _kills(
+    rows: Sequence[tuple[dict[str, str], Row]], uses: Sequence[tuple[dict[str, str], Usage]]
+) -> tuple[str, str, str, Iterable[Sample]]:
+    """Of ended runs too: of what runs, the kernel is ahead of the row."""
+    counted = {(labels["stack"], labels["container"]): its["oom_kills"] for labels, its in uses}
+    return (
+        "orchestra_container_oom_kills_total",
+        "counter",
+        "Processes that the kernel killed for want of memory, since the container was made.",
+        [
+            (labels, max(row.get("oom_kills", 0), counted.get((labels["stack"], row["name"]), 0)))
+            for labels, row in rows
+        ],
+    )
+
+
 def _of_usage(uses: Sequence[tuple[dict[str, str], Usage]]) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
     def each(name: str, kind: str, text: str, key: str) -> tuple[str, str, str, list[Sample]]:
         return f"orchestra_container_{name}", kind, text, [(labels, its[key]) for labels, its in uses]  # type: ignore[literal-required]
@@ -91,7 +108,6 @@ def _of_usage(uses: Sequence[tuple[dict[str, str], Usage]]) -> Iterator[tuple[st
     yield each("memory_working_set_bytes", "gauge", "Memory without page cache at rest.", "working_set")
     yield each("memory_limit_bytes", "gauge", "Memory that a container may use.", "memory_limit")
     yield each("memory_peak_bytes", "gauge", "The most memory that the present run has used.", "memory_peak")
-    yield each("oom_kills_total", "counter", "Processes that the kernel killed for want of memory.", "oom_kills")
     yield each("processes", "gauge", "Processes and threads.", "pids")
     yield each("processes_limit", "gauge", "Processes and threads that a container may have.", "pids_limit")
     yield each("fs_reads_bytes_total", "counter", "Bytes read from block devices.", "read")

@@ -26,7 +26,8 @@ class Run:
     ended: float | None = None
     code: int | None = None  # None after an end: nobody could tell
     signal: int | None = None
-    oom: bool = False
+    oom: bool = False  # it ended because the kernel killed for want of memory
+    oom_kills: int = 0  # processes of it that the kernel killed for that, also while it went on
     trouble: str = ""  # it could not even be started: why
 
     @property
@@ -60,6 +61,8 @@ class Seen:
     restarts: int = 0  # by policy, since the container was made
     streak: int = 0  # runs in a row that lasted less than ten seconds
     failures: int = 0  # failed runs in a row
+    oom_kills_before: int = 0  # of the runs before this one
+    oom_at: float = 0.0  # when the last of all was noticed
     trouble: str = ""  # why the last attempt to make, change or remove it failed
     trouble_at: float = 0.0
     troubles: int = 0  # such attempts in a row
@@ -67,6 +70,11 @@ class Seen:
     @property
     def alive(self) -> bool:
         return self.run is not None and self.run.alive
+
+    @property
+    def oom_kills(self) -> int:
+        """Processes that the kernel has killed for want of memory since the container was made."""
+        return self.oom_kills_before + (self.run.oom_kills if self.run is not None else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ from .update import why_adjusted
 RUNS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.HEALTHY, Phase.UNHEALTHY})
 ASKED = "asked to stop, "
 OVER = frozenset({Phase.FINISHED, Phase.GAVE_UP})
+ON_THE_WAY = {Phase.DUE: "restarting", Phase.OUTDATED: "stopping"}
+"""Phases that people know by other words."""
 
 
 def reconcile(wanted: Wanted, facts: Facts, now: float) -> Plan:
@@ -128,7 +130,7 @@ class _Look:
         seen = self.facts.containers.get(name)
         target = self.wanted.targets.get(name)
         if seen is not None and seen.busy:
-            return Hold(name, "a step is under way")
+            return Hold(name, under_way(seen))
         if target is None:
             assert seen is not None
             return self._leave(name, seen)
@@ -341,6 +343,15 @@ class _Look:
         return "is not started yet", False
 
 
+def under_way(seen: Seen) -> str:
+    """What is just being done to a container."""
+    if seen.leaving:
+        return "it is being removed"
+    if not seen.made:
+        return "it is being made"
+    return "it is being changed" if seen.alive else "it is being started"
+
+
 def _hopeless(decided: object) -> TypeGuard[Hold]:
     return isinstance(decided, Hold) and decided.hopeless
 
@@ -360,7 +371,7 @@ def _unmet_health(phase: Phase, said: str, code: int | None) -> tuple[str | None
         return f"is unhealthy ({said})" if said else "is unhealthy", True
     if phase in OVER:
         return f"has ended (exit code {code})", True
-    return f"is not healthy yet ({phase.value})", False
+    return f"is not healthy yet ({ON_THE_WAY.get(phase, phase.value)})", False
 
 
 def why_outdated(target: Target, seen: Seen) -> str:

@@ -66,6 +66,7 @@ def row_of(
         "ended": None if ended is None else wall - now + ended,
         "exit_code": run.code if run and not run.alive else None,
         "last_exit": seen.last_exit if seen else "",
+        "oom_kills": seen.oom_kills if seen else 0,
         "why": "; ".join(filter(None, (part, _why(target, seen, hold, now)))),
         "waits_for": list(hold.on) if hold is not None else [],
         "ports": list(ports),
@@ -75,6 +76,7 @@ def row_of(
         "image": "rootfs:host" if isinstance(service.rootfs, HostRoot) else f"rootfs:{service.rootfs.path}",
         "command": " ".join([*service.entrypoint, *service.command]),
         "logs": logs,
+        "log_driver": service.logging.driver,
         "labels": dict(service.labels),
     }
 
@@ -121,7 +123,7 @@ def _why(target: Target | None, seen: Seen | None, hold: Hold | None, now: float
         wait = due_at(seen, seen.run) - now
         return f"restarting in {wait:.1f} s ({ordinal(seen.restarts + 1)}): {how_it_ended(seen.run)}"
     if phase is Phase.UNHEALTHY:
-        return f"unhealthy for {now - seen.health_since:.0f} s: {seen.health_text}"
+        return _unhealthy(now - seen.health_since, seen.health_text)
     if phase is Phase.STARTING and seen.health_text:
         return f"not healthy yet: {seen.health_text}"
     if phase is Phase.GAVE_UP:
@@ -129,6 +131,11 @@ def _why(target: Target | None, seen: Seen | None, hold: Hold | None, now: float
     if phase is Phase.STOPPED:
         return "stopped by hand"
     return how_it_ended(seen.run)
+
+
+def _unhealthy(seconds: float, said: str) -> str:
+    """`unhealthy for 12 s: connection refused`; no seconds before there is one, no words of a silent probe."""
+    return "unhealthy" + (f" for {seconds:.0f} s" if seconds >= 1 else "") + (f": {said}" if said else "")
 
 
 def network_row(router: Router, network: Network) -> NetworkRow:

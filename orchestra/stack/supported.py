@@ -227,8 +227,7 @@ def _mounts(service: dict[str, Any], path: Path, scope: Scope) -> None:
         if "labels" in mount.get("volume", {}):
             scope.report.problem(at, "volume.labels are not supported yet (label the volume at the top level)")
         if "selinux" in bind:
-            option = bind["selinux"]
-            scope.report.warn(f"{spell(at)}: option {option} has no effect: containers run without SELinux labels")
+            scope.report.warn("mount options z and Z have no effect: containers run without SELinux labels")
 
 
 def _network(network: dict[str, Any], path: Path, scope: Scope) -> None:

@@ -26,12 +26,12 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def oom_killed(cgroup: str) -> bool:
-    """Whether the kernel has killed in this cgroup for want of memory."""
+def oom_kills(cgroup: str) -> int:
+    """How many processes of this cgroup the kernel has killed for want of memory; 0 where it is gone."""
     try:
-        return cgroups.driver().oom_kills(cgroup) > 0
+        return cgroups.driver().oom_kills(cgroup)
     except OSError:
-        return False
+        return 0
 
 
 async def look_around(world: World) -> None:
@@ -103,7 +103,7 @@ def _take(world: World, child: Child) -> None:
         # What has run was made, also where the supervisor that made it did not live to write that down.
         if not world.seen[name].made and is_pinned(world.places.user_pin(name)):
             world.note(name, made=True)
-        world.take(child, oom_killed)
+        world.take(child, oom_kills)
 
 
 def _pin_again(world: World, name: str, pid: int) -> None:

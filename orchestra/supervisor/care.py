@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import anyio
 import anyio.to_thread
@@ -29,8 +28,6 @@ class Care:
         self._world = world
         self._performer = performer
         self._borrowing = borrowing
-        self._since = time.monotonic()
-        self._killed: dict[tuple[str, int], int] = {}  # by container and run
 
     async def run(self) -> None:
         while True:
@@ -41,7 +38,7 @@ class Care:
                 await self._network(key)
             await self._rates()
             await self._cgroups()
-            await self._memory()
+            await count_kills(self._world)
 
     async def _network(self, key: str) -> None:
         world = self._world
@@ -153,22 +150,17 @@ class Care:
             finally:
                 self._release(name)
 
-    async def _memory(self) -> None:
-        """Processes that were killed for want of memory while their container goes on."""
-        world, driver = self._world, cgroups.driver()
-        alive = {name: seen.run for name, seen in world.seen.items() if seen.alive and seen.run is not None}
-        counts = await anyio.to_thread.run_sync(
-            lambda: {name: driver.oom_kills(world.places.cgroup(name)) for name in alive}
-        )
-        told, self._killed = self._killed, {}
-        for name, run in alive.items():
-            # Who was there before this supervisor has had its earlier ones told by the one before.
-            before = told.get((name, run.number), 0 if run.started > self._since else counts[name])
-            self._killed[name, run.number] = counts[name]
-            if counts[name] > before and name in world.seen and world.seen[name].run == run:
-                text = f"a process of {name} was killed: the container is at its limit of memory"
-                world.tell_of(name, "oom", text)
-
     def _is_whole(self, name: str, seen: Seen) -> bool:
         net = own_net_pin(self._world, name, seen.service)
         return is_pinned(self._world.places.user_pin(name)) and (not net or is_pinned(net))
+
+
+async def count_kills(world: World) -> None:
+    """Processes that were killed for want of memory while their container goes on."""
+    driver = cgroups.driver()
+    alive = {name: seen.run for name, seen in world.seen.items() if seen.alive and seen.run is not None}
+    counts = await anyio.to_thread.run_sync(
+        lambda: {name: driver.oom_kills(world.places.cgroup(name)) for name in alive}
+    )
+    for name, run in alive.items():
+        world.killed_by_kernel(name, run, counts[name])

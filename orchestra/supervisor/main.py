@@ -85,7 +85,7 @@ class Supervisor:
 
     def _on_event(self, message: Message) -> None:
         if message["event"] == "exited":
-            self.world.take(message["child"], adopt.oom_killed)
+            self.world.take(message["child"], adopt.oom_kills)
             self.world.ring()
         elif message["event"] == "exec_exited":
             self.execs.take(message)

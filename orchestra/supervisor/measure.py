@@ -103,7 +103,7 @@ class Measure:
         """What the running containers of these services use, without rates."""
         world = self._world
         asked = [
-            (name, seen.service.name, list(wiring.ports_of(world, name, seen.service)))
+            (name, seen.service.name, seen.oom_kills_before, list(wiring.ports_of(world, name, seen.service)))
             for name, seen in world.seen.items()
             if seen.alive and (not services or seen.service.name in services)
         ]
@@ -124,13 +124,13 @@ def _until_multiple_of(seconds: float) -> float:
 
 
 def _sample(
-    asked: list[tuple[str, str, list[tuple[str, str, str, str]]]], cgroup: Callable[[str], str]
+    asked: list[tuple[str, str, int, list[tuple[str, str, str, str]]]], cgroup: Callable[[str], str]
 ) -> dict[str, Usage]:
-    pins = {pin for _, _, ports in asked for _, _, pin, _ in ports}
+    pins = {pin for *_, ports in asked for _, _, pin, _ in ports}
     traffic = counters(sorted(pins)) if pins else {}
     driver = cgroups.driver()
     found: dict[str, Usage] = {}
-    for name, service, ports in asked:
+    for name, service, kills_before, ports in asked:
         its = usage(driver, cgroup(name))
         if its is None:
             continue  # it ended meanwhile
@@ -151,7 +151,7 @@ def _sample(
             "working_set": its.working_set,
             "memory_limit": its.memory_limit,
             "memory_peak": its.memory_peak,
-            "oom_kills": its.oom_kills,
+            "oom_kills": kills_before + its.oom_kills,
             "pids": its.pids,
             "pids_limit": its.pids_limit,
             "read": its.read,

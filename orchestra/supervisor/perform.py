@@ -34,7 +34,7 @@ from ..wire.keeping import SandboxSpec, Unmapped
 from ..wire.spec import Mount
 from ..wire.terminal import line
 from . import externals, limiting, wiring
-from .adopt import oom_killed
+from .adopt import oom_kills
 from .booking import Booking
 from .hostnames import hostname_of
 from .link import KeeperGone, Link, Refused
@@ -340,7 +340,7 @@ class Performer:
         if came:
             self.shelf.hold_terminal(name, os.dup(came[0]))
         self._fulfil(name, came)
-        world.take_early(name, oom_killed)
+        world.take_early(name, oom_kills)
         await limiting.tell_lacking(world, name)
 
     def _tell_start(self, name: str, number: int, cause: str, took: float) -> None:

@@ -22,6 +22,7 @@ from ..wire.api import Event
 from ..wire.frames import Message
 from ..wire.history import METRICS, Mark, MarkKind
 from .api import Caller, Handler
+from .care import count_kills
 from .chronicle import Chronicle
 from .world import World
 
@@ -132,6 +133,7 @@ class Recollect:
 
     async def why(self, message: Message, _: list[int], __: Caller) -> Reply:
         world, chosen = self._world, message.get("services")
+        await count_kills(world)
         words = await anyio.to_thread.run_sync(_last_words, world, dict(world.seen))
         found = causes(world.wanted, world.facts(), world.plan, time.monotonic(), time.time(), clock, words)
         return {"causes": [cause for cause in found if not chosen or cause["service"] in chosen]}

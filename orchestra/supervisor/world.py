@@ -189,6 +189,7 @@ class World:
             killed=False,
             paused=False,
             restarts=before.restarts + 1 if again else before.restarts,
+            oom_kills_before=before.oom_kills,
         )
 
     def tell_of(self, name: str, action: str, text: str, **attributes: str) -> None:
@@ -202,6 +203,8 @@ class World:
     def ended(self, name: str, run: Run) -> None:
         """A run is over (or could not begin): count it, and say so."""
         self.pids.pop(name, None)
+        before = self.seen[name].run
+        known = before.oom_kills if before is not None else 0
         self.seen[name] = after_end(self.seen[name], run)
         self._soil()
         seen = self.seen[name]
@@ -209,11 +212,22 @@ class World:
             limit = seen.service.limits.memory
             allowed = f"its limit of {limit >> 20} MiB" if limit else "there is"
             self.tell_of(name, "oom", f"{name} wanted more memory than {allowed}")
+        elif run.oom_kills > known:
+            self._tell_of_kill(name)
         attributes = {"exitCode": str(run.code)} if run.code is not None else {}
         attributes["then"] = what_follows(self.wanted.targets.get(name), seen, time.monotonic())
         self.tell_of(name, "die", f"{name} ended: {seen.last_exit}", how=seen.last_exit, **attributes)
 
-    def take(self, child: Child, oom: Callable[[str], bool]) -> None:
+    def killed_by_kernel(self, name: str, run: Run, kills: int) -> None:
+        """So many processes of a run that goes on were killed for want of memory: say so, where it is news."""
+        if name in self.seen and self.seen[name].run == run and kills > run.oom_kills:
+            self.note(name, run=replace(run, oom_kills=kills), oom_at=time.monotonic())
+            self._tell_of_kill(name)
+
+    def _tell_of_kill(self, name: str) -> None:
+        self.tell_of(name, "oom", f"a process of {name} was killed: the container is at its limit of memory")
+
+    def take(self, child: Child, oom_kills: Callable[[str], int]) -> None:
         """What the keeper says of a container: the end of its current run, if it has ended."""
         seen = self.seen.get(child["name"])
         ended = child["ended"]
@@ -225,16 +239,20 @@ class World:
         if not seen.run.alive or seen.run.number != child["run"]:
             return
         code, number = child["code"], child["signal"]
+        kills = max(seen.run.oom_kills, oom_kills(child["cgroup"]))
+        if kills > seen.run.oom_kills:
+            self.note(child["name"], oom_at=ended)
         # 137: a shell whose last command was killed.
-        killed = (number == 9 or code == 137) and seen.asked_to_stop is None and oom(child["cgroup"])
+        killed = (number == 9 or code == 137) and seen.asked_to_stop is None and kills > 0
         exit_code = 128 + number if number is not None else code
-        self.ended(child["name"], replace(seen.run, ended=ended, code=exit_code, signal=number, oom=killed))
+        run = replace(seen.run, ended=ended, code=exit_code, signal=number, oom=killed, oom_kills=kills)
+        self.ended(child["name"], run)
 
-    def take_early(self, name: str, oom: Callable[[str], bool]) -> None:
+    def take_early(self, name: str, oom_kills: Callable[[str], int]) -> None:
         """The end of a run that was over as soon as it was begun."""
         child = self._early.pop(name, None)
         if child is not None:
-            self.take(child, oom)
+            self.take(child, oom_kills)
 
     # Who waits for it
 

@@ -47,6 +47,7 @@ class Row(TypedDict):
     ended: float | None
     exit_code: int | None
     last_exit: str  # "", "killed by SIGKILL", "exit code 3", "out of memory": of the last run that ended
+    oom_kills: NotRequired[int]  # processes that the kernel killed for want of memory since the container was made
     why: str  # "waiting: cart is not healthy yet (starting)", "restarting in 6.4 s (5th)", …
     waits_for: list[str]  # the services that hold it back
     ports: list[PortRow]
@@ -56,6 +57,7 @@ class Row(TypedDict):
     image: str  # what the root file system is: "rootfs:host", "rootfs:/srv/tree"
     command: str
     logs: str  # directory of the log
+    log_driver: NotRequired[str]  # "none": nothing is kept
     labels: dict[str, str]
     gone: NotRequired[bool]  # the container has been removed
     owner: NotRequired[str]

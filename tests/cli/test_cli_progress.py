@@ -20,7 +20,9 @@ from orchestra.cli.steps import step
         ({"state": "created"}, "running", "Created", "working"),
         ({"state": "created"}, "created", "Created", "done"),
         ({"state": "waiting", "why": "waiting: cart is not healthy yet"}, "running", "Waiting", "working"),
-        ({"state": "waiting", "why": "waiting: a step is under way"}, "running", "Starting", "working"),
+        ({"state": "waiting", "why": "waiting: it is being made"}, "running", "Creating", "working"),
+        ({"state": "waiting", "why": "waiting: network x is not there yet"}, "running", "Creating", "working"),
+        ({"state": "waiting", "why": "waiting: it is being started"}, "running", "Starting", "working"),
         ({"state": "waiting", "why": "exit code 143"}, "running", "Starting", "working"),
         ({}, "running", "Started", "done"),
         ({"health": "starting"}, "running", "Started", "done"),
@@ -45,6 +47,18 @@ def test_a_row_is_a_step_towards_the_goal(fields, goal, word, mark):
     assert (found.word, found.mark) == (word, mark)
 
 
+@pytest.mark.parametrize(
+    ("fields", "remark"),
+    [
+        ({"health": "unhealthy", "why": "unhealthy for 3 s: refused", "health_text": "refused"}, "refused"),
+        ({"state": "restarting", "why": "restarting in 0.2 s (2nd): exit code 1"}, "in 0.2 s (2nd): exit code 1"),
+    ],
+)
+def test_a_remark_does_not_say_the_word_again(fields, remark):
+    """The state stands in front of it."""
+    assert step(row("cart", **fields), "running").remark == remark
+
+
 def test_what_ran_before_and_is_left_alone_is_said_to_be_running():
     """As docker compose tells what `up` has started from what was there."""
     out = io.StringIO()
@@ -58,8 +72,8 @@ def test_what_ran_before_and_is_left_alone_is_said_to_be_running():
     ]
 
 
-def test_a_countdown_is_told_once():
-    """Another cause is worth a line; the seconds that are left are not."""
+def test_a_state_is_told_once():
+    """Neither another cause nor the seconds that are left are worth a line: `ps` and `why` have them."""
     out = io.StringIO()
     show = Plain("stop", "stopped", out=out)
     for left in range(10, 0, -1):
@@ -69,7 +83,7 @@ def test_a_countdown_is_told_once():
     up = Plain("up", "running", out=(out := io.StringIO()))
     for cause in ("cart is not healthy yet", "cart is not healthy yet", "cart is being replaced"):
         up.row(row("web", state="waiting", why=f"waiting: {cause}"))
-    assert out.getvalue().count("\n") == 2
+    assert out.getvalue() == " Container store-web-1  Waiting (cart is not healthy yet)\n"
 
 
 @pytest.mark.parametrize(("rows", "shown"), [(24, 12), (14, 12), (13, 10), (10, 7), (4, 1)])

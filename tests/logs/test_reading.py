@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import select
 import shutil
 import time
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 from orchestra.logs import writer
 from orchestra.logs.follow import Follower, follow, merge
 from orchestra.logs.last import last_words
-from orchestra.logs.layout import STDERR, STDOUT, segments
-from orchestra.logs.reader import Block, Cursor, read
+from orchestra.logs.layout import LONGEST_LINE, STDERR, STDOUT, segments
+from orchestra.logs.reader import Block, Cursor, Segment, read
 from orchestra.logs.render import Renderer
 from orchestra.logs.writer import Log
 
@@ -123,6 +124,26 @@ def test_tail_within_one_block(tmp_path: Path) -> None:
     log.write(STDOUT, b"5")
     log.close()
     assert numbers(read(str(tmp_path), tail=3)) == [3, 4, 5]
+
+
+@pytest.mark.parametrize("piece", [1 << 10, 50_000, 1 << 18])
+@pytest.mark.parametrize("tail", [1, 3])
+def test_tail_of_what_has_no_newlines_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, tail: int
+) -> None:
+    """Neither what is shown nor what is read for it grows with the log: each piece counts as a line."""
+    log = Log(str(tmp_path), 1 << 20, 10)
+    log.write(STDOUT, b"first\n")
+    for _ in range((4 << 20) // piece):
+        log.write(STDOUT, b"x" * piece)
+        log.let_go(STDOUT)
+    seen: list[int] = []
+    monkeypatch.setattr(
+        Segment, "read", lambda self, start, end: seen.append(end - start) or os.pread(self._log, end - start, start)
+    )
+    shown = b"".join(block.data for block in read(str(tmp_path), tail=tail))
+    assert shown == b"x" * tail * LONGEST_LINE
+    assert sum(seen) <= 2 * (tail * LONGEST_LINE + max(piece, LONGEST_LINE))
 
 
 @pytest.mark.parametrize("max_size", [7, 20, 1 << 20])

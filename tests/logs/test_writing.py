@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestra.logs.layout import DROPPED, LOG, RUN_ENDED, RUN_STARTED, STDERR, STDOUT, file_name, segments
+from orchestra.logs.layout import (
+    DROPPED,
+    LOG,
+    LONGEST_LINE,
+    RUN_ENDED,
+    RUN_STARTED,
+    STDERR,
+    STDOUT,
+    file_name,
+    segments,
+)
 from orchestra.logs.reader import read
-from orchestra.logs.writer import LONGEST_LINE, Log
+from orchestra.logs.writer import Log
 
 ALL = frozenset((STDOUT, STDERR, RUN_STARTED, RUN_ENDED, DROPPED))
 chunks = st.lists(

@@ -66,6 +66,22 @@ def test_who_has_ended_badly_is_quoted():
         assert "words" not in told(wanted(CART), killed, 31.0, **{"cart-1": "listening"})["cart"]["sentence"]
 
 
+def test_memory_is_named_when_it_is_over():
+    """Whatever runs since; not twice where the end itself says it."""
+    run = running(CART, 5.0).run
+    assert run is not None
+    seen = replace(running(CART, 5.0, health="healthy"), health_since=6.0, oom_kills_before=1, oom_at=4.0)
+    sentence = told(wanted(CART), facts(seen), 20.0)["cart"]["sentence"]
+    assert sentence == "cart is healthy since 6; out of memory: a process was killed at 4"
+    more = replace(seen, run=replace(run, oom_kills=2), oom_at=9.0)
+    sentence = told(wanted(CART), facts(more), 20.0)["cart"]["sentence"]
+    assert sentence.endswith("out of memory: 3 processes were killed, the last at 9")
+    gone = ended(CART, 30.0, code=137, since=25.0)
+    assert gone.run is not None
+    seen = replace(gone, run=replace(gone.run, oom=True, oom_kills=1), oom_at=30.0)
+    assert told(wanted(CART), facts(seen), 31.0)["cart"]["sentence"].count("out of memory") == 1
+
+
 def test_what_is_well_needs_no_help():
     """Ready ones come last and have no command."""
     cause = told(wanted(CART), facts(running(CART, 3.0, health="healthy")), 9.0)["cart"]

@@ -40,10 +40,10 @@ def read(*rows: dict[str, Any], uses: tuple[Usage, ...] = ()) -> dict[str, list[
 def test_the_page_is_what_prometheus_reads():
     """Heads, base units, labels; what nobody counts has no line."""
     found = read(
-        row("cart", health="healthy", restarts=3),
-        row("cart", 2, health="unhealthy"),
+        row("cart", health="healthy", restarts=3, oom_kills=1),
+        row("cart", 2, health="unhealthy", oom_kills=5),
         row("job", state="exited", exit_code=0),
-        uses=(usage("cart", cpu=1.25, working_set=4096, pressure_io=12.5),),
+        uses=(usage("cart", oom_kills=2, cpu=1.25, working_set=4096, pressure_io=12.5),),
     )
     cart = {"stack": "shop", "service": "cart", "container": "shop-cart-1"}
     assert found["orchestra_build_info"] == [({"version": "1.2.3"}, 1.0)]
@@ -55,6 +55,7 @@ def test_the_page_is_what_prometheus_reads():
     eth0 = {**cart, "network": "default", "interface": "eth0"}
     assert found["orchestra_container_network_receive_bytes_total"] == [(eth0, 7.0)]
     assert found["orchestra_container_network_transmit_packets_dropped_total"] == [(eth0, 3.0)]
+    assert [value for _, value in found["orchestra_container_oom_kills_total"]] == [2.0, 5.0, 0.0]
     health = {labels["service"]: value for labels, value in found["orchestra_service_healthy"]}
     assert health == {"cart": 0.0, "job": 1.0}
     assert found["orchestra_service_ready_replicas"][0][1] == 1.0

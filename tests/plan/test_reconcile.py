@@ -141,7 +141,7 @@ def test_a_network_goes_with_its_last_container():
 def test_a_network_goes_while_its_last_container_is_removed():
     """Not while somebody is being made in it; an external one, which others use, only after its container."""
     removed = facts(ended(DB, at=1, made=False, busy=True, leaving=True))
-    gone, under_way = "remove network shop_default: no service uses it any more", "hold db-1: a step is under way"
+    gone, under_way = "remove network shop_default: no service uses it any more", "hold db-1: it is being removed"
     assert told(Wanted(), removed) == f"{gone}\n{under_way}"
     changed = {"default": replace(NETWORK, internal=True)}
     assert told(wanted(DB, networks=changed), removed) == under_way
@@ -274,3 +274,25 @@ def test_a_network_in_which_somebody_is_just_being_made_is_not_removed(leaving):
     """Although nobody wants either any more. Who is being removed needs it no longer."""
     sees = facts(Seen(API, 1, busy=True, leaving=leaving))
     assert ("remove network shop_default" in told(Wanted(), sees)) == leaving
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (ended(DB, at=1, busy=True, leaving=True), "it is being removed"),
+        (ended(DB, at=1, busy=True, made=False), "it is being made"),
+        (ended(DB, at=1, busy=True), "it is being started"),
+        (replace(running(DB), busy=True), "it is being changed"),
+    ],
+)
+def test_who_is_at_work_says_at_what(seen: Seen, reason: str):
+    """A sentence for people, for each kind of step."""
+    assert told(wanted(DB), facts(seen)) == f"hold db-1: {reason}"
+
+
+def test_a_dependency_is_called_what_people_call_it():
+    """Not by the names that phases have inside."""
+    db = service("db", check=True, restart="always")
+    for at, word in ((9.95, "restarting"), (9.8, "restarting")):
+        seen = facts(ended(db, at=at, code=1, since=9.0, streak=1), replace(running(API), made=True, run=None))
+        assert f"db is not healthy yet ({word})" in told(wanted(db, API), seen)

@@ -220,12 +220,15 @@ services:
     security_opt: [apparmor=unconfined]
     command: echo $NOWHERE && ls
     oom_kill_disable: true
+    volumes: [".:/a:z", ".:/b:Z"]
+  b: {rootfs: host, command: "true", volumes: [".:/a:ro,z"]}
 """
     found = loaded(text)
     warnings = "\n".join(found.warnings)  # type: ignore[attr-defined]
     for words in ("version is obsolete", "global means", "placement has no effect", "apparmor", "NOWHERE", "'&& ls'"):
         assert words in warnings
     assert "services.a.oom_kill_disable has no effect" in warnings
+    assert warnings.count("SELinux") == 1  # of the machine, not of each mount
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ def test_a_service_can_be_without_a_log(orchestra: Stage) -> None:
             )
         }
     )
-    assert "hush" not in orchestra.logs()
+    told = orchestra.run("logs")
+    assert "hush" not in told.stdout
+    assert "a: no output is kept (logging: driver: none in the stack file)" in told.stderr
     assert size_of(orchestra.stack().logs("t-a-1")) == 0
 
 

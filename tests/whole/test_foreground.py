@@ -115,7 +115,10 @@ def test_output_goes_on_through_a_crash(orchestra: Stage) -> None:
 def test_abort_on_container_exit(orchestra: Stage) -> None:
     """The first end stops all, and its code is the exit status."""
     orchestra.write({"services": {"a": sh("sleep 0.2; exit 7"), "b": idle()}})
-    assert orchestra.run("up", "--abort-on-container-exit").returncode == 7
+    ended = orchestra.run("up", "--abort-on-container-exit")
+    assert ended.returncode == 7
+    assert "t-a-1 has ended: exit code 7; stopping all" in ended.stderr
+    assert "Ctrl-C" not in ended.stderr
     assert orchestra.row("t-b-1")["State"] == "exited"
 
 

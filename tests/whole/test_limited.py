@@ -5,12 +5,16 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import resource
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+
+from orchestra.client import Connection
+from orchestra.plan.exposition import exposition
 
 from .stage import Stage, cgroup_roots, idle, py, sh, until
 
@@ -54,6 +58,31 @@ def test_out_of_memory_is_told_of_children_too(orchestra: Stage) -> None:
     )
     assert "a process of t-b-1 was killed" in said
     assert orchestra.row("t-b-1")["State"] == "running"
+
+
+def test_want_of_memory_is_told_when_it_is_over(orchestra: Stage) -> None:
+    """`why`, `ps` and the counter know of it while the rest goes on, and when others have been started since."""
+    eat = f"python3 -c '{EAT}'"
+    once = f"test -e /var/second && exec sleep 1000; touch /var/second; {eat}; exit 3"
+    small = {"mem_limit": "32m", "memswap_limit": "32m"}
+    orchestra.up({"a": sh(once, restart="always", **small), "b": sh(f"{eat}; sleep 1000", **small), "c": idle()})
+    until(lambda: orchestra.row("t-a-1")["Restarts"] == 1, "the one is started again")
+    assert orchestra.row("t-a-1")["LastExit"] == "exit code 3"
+    assert "a process of t-a-1 was killed" in orchestra.ok("events", "--since", "1m", "--until", "0s", "a")
+    until(lambda: "out of memory: a process was killed at" in orchestra.ok("why", "b"), "the other is told of")
+    assert "out of memory: a process was killed at" in orchestra.ok("why", "a")
+    assert "memory" not in orchestra.ok("why", "c")
+    os.kill(orchestra.supervisor(), 9)
+    orchestra.ok("restart", "b")
+    assert "out of memory: " in orchestra.ok("why", "b")
+    with Connection(orchestra.stack()) as connection:
+        status, used = connection.call({"do": "status"}), connection.call({"do": "usage"})
+    page = exposition([(cast("Any", status), used["usage"])], "1")
+    counts = dict(re.findall(r'oom_kills_total\{.*container="t-(.)-1".*\} (\d+)', page))
+    assert counts.keys() == {"a", "b", "c"}
+    assert counts["a"] == "1"
+    assert int(counts["b"]) >= 1
+    assert counts["c"] == "0"
 
 
 def test_swap_and_reservation_are_what_the_kernel_holds(orchestra: Stage) -> None:
