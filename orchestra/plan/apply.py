@@ -176,9 +176,8 @@ def started(wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str]) -> W
     chosen = set(names)
     targets = dict(wanted.targets)
     for name in chosen & set(targets):
-        targets[name] = replace(
-            targets[name], stopped=False, held=False, epoch=_epoch(targets[name], seen.get(name), again=True)
-        )
+        epoch = _epoch(targets[name], seen.get(name), again=True)
+        targets[name] = replace(targets[name], stopped=False, held=False, epoch=epoch, grace=None)
     return replace(wanted, targets=targets)
 
 
@@ -201,11 +200,32 @@ def restarted(
     return replace(wanted, targets=targets)
 
 
-def without(wanted: Wanted, names: Iterable[str], grace: float | None) -> Wanted:
-    """`down` of some: their containers are wanted no more."""
+def without(wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str], grace: float | None) -> Wanted:
+    """`down` of some: their containers are wanted no more. Who still waits for one of them is not started."""
     gone = set(names)
     targets = {name: target for name, target in wanted.targets.items() if name not in gone}
+    missing = _services(wanted.targets) - _services(targets)
+    for name, target in list(targets.items()):
+        leans = any(need.required and need.service in missing for need in target.service.depends_on)
+        if not (leans and _is_to_start(target, seen.get(name))):
+            continue
+        if target.oneoff:
+            del targets[name]
+        else:
+            targets[name] = replace(target, held=True)
     return undrained(replace(wanted, targets=targets, leaving_grace=grace), gone)
+
+
+def _services(targets: Mapping[str, Target]) -> set[str]:
+    return {target.service.name for target in targets.values() if not target.oneoff}
+
+
+def _is_to_start(target: Target, one: Seen | None) -> bool:
+    """Whether nothing has run yet of what is wanted now."""
+    if one is None or one.run is None:
+        return True
+    run = one.run
+    return not run.alive and (run.epoch < target.epoch or run.config != target.service.config_hash)
 
 
 def nothing(wanted: Wanted, volumes: bool, grace: float | None) -> Wanted:
@@ -245,11 +265,16 @@ def _generation(service: Service, one: Seen | None, recreate: Recreate) -> Servi
 
 
 def _epoch(old: Target | None, one: Seen | None, again: bool) -> int:
-    """Raised where a container exists and does not run: asked for anew, it is started anew."""
+    """Raised where a container exists and does not run, or is about to end: asked for anew, it is started anew."""
     epoch = old.epoch if old is not None else 1
-    if one is None or one.run is None or one.alive:
+    if one is None or one.run is None or (one.alive and not _is_ending(old, one)):
         return epoch
-    return epoch + 1 if again else epoch
+    return max(epoch, one.run.epoch) + 1 if again else epoch
+
+
+def _is_ending(old: Target | None, one: Seen) -> bool:
+    """Whether this run has been told to stop, or is just being told so: that cannot be taken back."""
+    return one.asked_to_stop is not None or (one.busy and (old is None or old.stopped))
 
 
 def _completed(one: Seen | None) -> bool:

@@ -50,6 +50,59 @@ def unmet(
     ]
 
 
+def refuse_overtaken(
+    goal: Goal, names: Collection[str], before: Wanted, now: Wanted, changed: Mapping[str, str]
+) -> None:
+    """Raises OrchestraError when others want the opposite of what is waited for.
+
+    `before`: what was wanted when the waiting began; `changed`: container -> the command that was the last one to
+    change what is wanted of it since.
+    """
+    concerned = set(names) if goal in ("stopped", "gone") else _with_needs(names, before)
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(changed.keys() & concerned):
+        if what := _turned(goal, before.targets.get(name), now.targets.get(name)):
+            found.setdefault((what, changed[name]), []).append(name)
+    if found:
+        lines = [
+            f"{' and '.join(them)} {'was' if len(them) == 1 else 'were'} {what} meanwhile by {by}"
+            for (what, by), them in found.items()
+        ]
+        raise OrchestraError("\n".join(lines), "what was asked for last holds, orchestra ps -a shows it")
+
+
+def _with_needs(names: Collection[str], wanted: Wanted) -> set[str]:
+    """These containers and those without which they do not start."""
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if target := wanted.targets.get(name):
+            services = {need.service for need in target.service.depends_on if need.required}
+            todo += [
+                other for other, one in wanted.targets.items() if one.service.name in services and not one.oneoff
+            ]
+    return found
+
+
+def _turned(goal: Goal, before: Target | None, now: Target | None) -> str:
+    """What others have done to a container that is the opposite of the goal; "" if nothing."""
+    if goal == "gone":
+        return "" if now is None else "asked for again"
+    if goal == "stopped":
+        return "" if now is None or now.stopped or now.held else "started"
+    if before is None or before.stopped:
+        return ""
+    if now is None:
+        return "taken away"
+    if now.stopped:
+        return "stopped"
+    return "kept from its start" if now.held and not before.held else ""
+
+
 def _has_come(goal: Goal, name: str, wanted: Wanted, facts: Facts, awaited: Collection[str], now: float) -> bool:
     """Also who is not wanted any more (an orphan, a replica too many): `up` ends when it has gone, as docker's."""
     target, seen = wanted.targets.get(name), facts.containers.get(name)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from sketch import ended, facts, running, service, wanted
+from dataclasses import replace
 
-from orchestra.plan.goal import unmet
+import pytest
+from sketch import ended, facts, need, running, service, wanted
+
+from orchestra.errors import OrchestraError
+from orchestra.plan import apply
+from orchestra.plan.goal import refuse_overtaken, unmet
 from orchestra.plan.reconcile import reconcile
 
 
@@ -38,3 +43,61 @@ def test_who_is_not_wanted_any_more_is_waited_for_until_it_has_gone():
     asked, seen = wanted(kept), facts(running(kept), running(orphan))
     assert unmet("running", ["a-1", "old-1"], asked, seen, reconcile(asked, seen, 1), 1) == ["old-1"]
     assert unmet("running", ["a-1", "old-1"], asked, facts(running(kept)), reconcile(asked, seen, 1), 1) == []
+
+
+DB, JOB = service("db"), service("job")
+API = service("api", need("db"), need("job", required=False))
+ALL = wanted(DB, JOB, API)
+
+
+@pytest.mark.parametrize(
+    ("goal", "names", "after", "says"),
+    [
+        ("running", ["api-1"], apply.changed(ALL, ["api-1"], stopped=True), "api-1 was stopped meanwhile by me"),
+        ("healthy", ["api-1"], wanted(JOB, API), "db-1 was taken away meanwhile by me"),
+        (
+            "running",
+            ["api-1"],
+            apply.changed(ALL, ["db-1"], held=True),
+            "db-1 was kept from its start meanwhile by me",
+        ),
+        ("stopped", ["db-1", "job-1"], ALL, "db-1 and job-1 were started meanwhile by me"),
+        ("gone", ["db-1"], ALL, "db-1 was asked for again meanwhile by me"),
+        ("running", ["api-1"], apply.changed(ALL, ["job-1"], stopped=True), ""),
+        ("running", ["api-1"], apply.restarted(ALL, {}, ["api-1"], None), ""),
+        ("running", ["db-1"], apply.changed(ALL, ["api-1"], stopped=True), ""),
+        ("stopped", ["db-1"], wanted(JOB, API), ""),
+    ],
+)
+def test_who_waits_for_the_opposite_of_what_others_want_is_told(goal, names, after, says):
+    """Also when it is something that he would wait for on the way; not when it can be done without."""
+    before = ALL
+    if goal == "stopped":
+        before = apply.changed(ALL, names, stopped=True)
+    if goal == "gone":
+        before = wanted(JOB, API)
+    changed = dict.fromkeys(["api-1", "db-1", "job-1"], "me")
+    if not says:
+        refuse_overtaken(goal, names, before, after, changed)
+        return
+    with pytest.raises(OrchestraError) as raised:
+        refuse_overtaken(goal, names, before, after, changed)
+    assert raised.value.what == says
+    refuse_overtaken(goal, names, before, after, {})  # what nobody has changed by a command is no command's doing
+
+
+def test_a_run_that_was_told_to_stop_is_not_the_one_that_is_wanted_again():
+    """It may end at any moment, or run on for as long as its grace allows."""
+    told = replace(running(DB), asked_to_stop=5.0)
+    stopped = apply.changed(wanted(DB), ["db-1"], stopped=True)
+    assert apply.started(stopped, {"db-1": told}, ["db-1"]).targets["db-1"].epoch == 2
+    assert apply.started(stopped, {"db-1": replace(running(DB), busy=True)}, ["db-1"]).targets["db-1"].epoch == 2
+    assert apply.started(stopped, {"db-1": running(DB)}, ["db-1"]).targets["db-1"].epoch == 1
+
+
+def test_who_waits_for_what_is_taken_away_is_not_started():
+    """What nobody has any more would hold it back no longer."""
+    after = apply.without(ALL, {}, ["db-1"], None)
+    assert after.targets["api-1"].held
+    assert not apply.without(ALL, {}, ["job-1"], None).targets["api-1"].held
+    assert not apply.without(ALL, {"api-1": running(API)}, ["db-1"], None).targets["api-1"].held
