@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     Goal = Literal["created", "running", "healthy", "stopped", "removed", "killed"]
     Mark = Literal["working", "done", "failed"]
 
-PASSING = ("a step is under way", "is not there yet")
+PASSING = ("a step is under way", "is not there yet", "has just been started")
 """What a plan says of a container that it is just about to change, or to have the ground for."""
 
 STUCK = "could not be removed"

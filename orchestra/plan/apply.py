@@ -66,9 +66,15 @@ def applied(
             targets[name] = Target(wished, number, epoch, held=held, lent=only_lent, grace=grace)
     _propagate(targets, seen)
     for name, target in before.targets.items():
-        orphan = target.service.name not in stack.services
-        if name not in targets and (target.oneoff or (orphan and not remove_orphans)):
+        if name in targets:
+            continue
+        if target.oneoff:
             targets[name] = target
+        elif not _is_known(target.service.name, stack):
+            if not remove_orphans and (left := _left_alone(target, seen.get(name))):
+                targets[name] = left
+        elif target.service.name not in stack.services:
+            targets[name] = target  # of a profile that is off
     _refuse_shared_ports(targets, stack, chosen)
     uses = {name: use for name, use in stack.uses.items() if name in chosen or name in before.uses}
     used = {join.network for target in targets.values() for join in target.service.networks}
@@ -155,10 +161,39 @@ def _successor(
     return fresh, Target(wished, number, replaces=name)
 
 
+def concerned(
+    before: Wanted, wanted: Wanted, seen: Mapping[str, Seen], stack: Stack, services: Collection[str] | None
+) -> list[str]:
+    """Containers that `up` of these services is about: theirs, and those that it takes away."""
+    asked = stack.services if services is None else services
+    everyone: dict[str, Target | Seen] = {**seen, **before.targets, **wanted.targets}
+    return [
+        name
+        for name, one in everyone.items()
+        if not one.oneoff and (one.service.name in asked or (name in before.targets and name not in wanted.targets))
+    ]
+
+
 def orphans(wanted: Wanted, stack: Stack) -> list[str]:
     """Containers of services that the stack file does not have any more, in whatever profile."""
-    known = {*stack.services, *stack.uses, *stack.disabled}
-    return sorted(name for name, one in wanted.targets.items() if not one.oneoff and one.service.name not in known)
+    return sorted(
+        name for name, one in wanted.targets.items() if not (one.oneoff or _is_known(one.service.name, stack))
+    )
+
+
+def _is_known(service: str, stack: Stack) -> bool:
+    return service in stack.services or service in stack.uses or service in stack.disabled
+
+
+def _left_alone(target: Target, one: Seen | None) -> Target | None:
+    """What is wanted of an orphan: that it is as it is. It is not started, replaced, nor does it replace another."""
+    if one is None or not one.made or target.replaces:
+        return None
+    if one.run is None or _is_to_start(target, one):
+        return replace(target, service=one.service, held=True)
+    if one.alive and one.asked_to_stop is None:
+        return replace(target, service=one.service, epoch=one.run.epoch)
+    return target
 
 
 def changed(wanted: Wanted, names: Iterable[str], **parts: object) -> Wanted:

@@ -10,12 +10,10 @@ from ..stack.model import Condition
 from . import sharing
 from .facts import Facts, Seen, Target, Wanted, jobs
 from .phase import Phase, how_it_ended, phase_of
+from .standing import Standing, standing, was_started
 from .steps import Hold, Plan
 
 Goal = Literal["accepted", "running", "healthy", "stopped", "gone"]
-RUNS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.HEALTHY, Phase.UNHEALTHY})
-STARTED = RUNS | {Phase.BACKING_OFF, Phase.DUE}
-"""Who ended since and comes back by its policy has been started: `up -d` does not wait for a crash loop to end."""
 
 
 def unmet(
@@ -44,9 +42,8 @@ def unmet(
     ]
     if failures:
         raise OrchestraError("\n".join(failures), "orchestra logs and orchestra ps tell more")
-    awaited = _awaited(wanted)
     return _unmet_uses(goal, uses, wanted, facts) + [
-        name for name in names if not _has_come(goal, name, wanted, facts, awaited, now)
+        name for name in names if not _has_come(goal, name, wanted, facts, now)
     ]
 
 
@@ -103,12 +100,12 @@ def _turned(goal: Goal, before: Target | None, now: Target | None) -> str:
     return "kept from its start" if now.held and not before.held else ""
 
 
-def _has_come(goal: Goal, name: str, wanted: Wanted, facts: Facts, awaited: Collection[str], now: float) -> bool:
+def _has_come(goal: Goal, name: str, wanted: Wanted, facts: Facts, now: float) -> bool:
     """Also who is not wanted any more (an orphan, a replica too many): `up` ends when it has gone, as docker's."""
     target, seen = wanted.targets.get(name), facts.containers.get(name)
     if target is None:
         return seen is None
-    return _is_there(goal, target, seen, now, target.service.name in awaited)
+    return _is_there(goal, target, seen, now)
 
 
 def _unmet_uses(goal: Goal, uses: Collection[str], wanted: Wanted, facts: Facts) -> list[str]:
@@ -132,15 +129,16 @@ def _condition(goal: Goal, awaited: bool) -> Condition:
     return "service_healthy" if goal == "healthy" else "service_started"
 
 
-def _is_there(goal: Goal, target: Target, seen: Seen | None, now: float, awaited: bool) -> bool:
-    if seen is None or seen.busy or target.replaces:
+def _is_there(goal: Goal, target: Target, seen: Seen | None, now: float) -> bool:
+    if seen is None or target.replaces:
         return False
-    phase = phase_of(target, seen, now)
     if target.held:
-        return seen.made
-    if phase is Phase.FINISHED:
-        return goal == "running" or awaited
-    return phase in (STARTED if goal == "running" else (Phase.RUNNING, Phase.HEALTHY))
+        return seen.made and not seen.busy
+    if goal == "running":
+        return was_started(target, seen)
+    phase = phase_of(target, seen, now)
+    stands = standing(target, seen, now) in (Standing.STAYED, Standing.DONE)
+    return stands and not seen.busy and phase in (Phase.FINISHED, Phase.RUNNING, Phase.HEALTHY)
 
 
 def _failure(
@@ -164,8 +162,7 @@ def _failure(
     phase = phase_of(target, seen, now)
     if phase is Phase.GAVE_UP:
         return f"{name} gave up after {seen.failures} failures in a row: {how_it_ended(run)}"
-    ended_badly = phase is Phase.FINISHED and (run.code != 0 or target.service.name not in _awaited(wanted))
-    if goal == "healthy" and ended_badly:
+    if goal == "healthy" and phase is Phase.FINISHED and run.code != 0:
         return f"{name} has ended: {how_it_ended(run)}"
     return None
 

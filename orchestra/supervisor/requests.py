@@ -170,8 +170,7 @@ class Requests:
             self._wishes.tell(before, wanted, words("up", message))
             self._borrowing.ask_again()
         chosen = message["services"]
-        own = None if chosen is None else [name for name in chosen if name not in wanted.uses]
-        names = apply.names_of(wanted, world.seen, own)
+        names = apply.concerned(before, wanted, world.seen, stack, chosen)
         touched = {wanted.targets[name].service.name for name in names if name in wanted.targets}
         touched |= {name for name in wanted.uses if chosen is None or name in chosen}
         await self._until(message, caller, names, message["until"], touched)

@@ -2,8 +2,8 @@
 
 A request carries "id" and "do". Answers carry the number as "re": any number of them with "rows" (containers whose
 row changed), "event" or "line", one with "accepted": true as soon as what was asked for is written down (a command
-has the stack's turn until then, see state/turns), then exactly one with "done": true and the fields named here, or with
-"error": {"what", "hint", "status"}. Several requests may be under way on one connection; closing the connection
+has the stack's turn until then, see state/turns), then exactly one with "done": true and the fields named here, or
+with "error": {"what", "hint", "status"}. Several requests may be under way on one connection; closing the connection
 ends waiting, never the work that was asked for. Whoever may connect is root on this machine (socket 0600,
 SO_PEERCRED).
 

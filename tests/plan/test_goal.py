@@ -22,6 +22,36 @@ def test_who_was_started_counts_as_running_although_it_crashes_for_ever():
     assert unmet("healthy", ["crash-1"], asked, seen, plan, 5.5) == ["crash-1"]
 
 
+def test_who_is_just_being_started_again_has_been_started():
+    """Of a hundred that crash for ever one is always under way."""
+    crash = service("crash", restart="always")
+    asked, seen = wanted(crash), facts(ended(crash, at=5, code=3, busy=True))
+    assert unmet("running", ["crash-1"], asked, seen, reconcile(asked, seen, 5.5), 5.5) == []
+
+
+@pytest.mark.parametrize(("now", "late"), [(0.1, ["a-1"]), (0.5, [])])
+def test_who_runs_is_ready_when_it_has_stayed_for_a_moment(now, late):
+    """`--wait`: it may have been started only to end at once. The loop looks again when the moment is over."""
+    one = service("a")
+    asked, seen = wanted(one), facts(running(one))
+    plan = reconcile(asked, seen, now)
+    assert unmet("healthy", ["a-1"], asked, seen, plan, now) == late
+    assert (plan.look_again is not None) == bool(late)
+
+
+def test_who_ended_is_ready_if_it_ended_well():
+    """Also if nobody depends on its end."""
+    one = service("a")
+    for code in (0, 3):
+        asked, seen = wanted(one), facts(ended(one, at=60, code=code))
+        plan = reconcile(asked, seen, 61)
+        if code == 0:
+            assert unmet("healthy", ["a-1"], asked, seen, plan, 61) == []
+        else:
+            with pytest.raises(OrchestraError, match="a-1 has ended: exit code 3"):
+                unmet("healthy", ["a-1"], asked, seen, plan, 61)
+
+
 def test_who_ran_before_it_was_asked_for_anew_does_not_count():
     """A run of an older configuration is not the one that is waited for."""
     old, new = service("a", restart="always", config="c1"), service("a", restart="always", config="c2")
