@@ -31,7 +31,7 @@ def act(asked: Asked, services: tuple[str, ...], goal: Goal, request: dict[str, 
     places = find(asked)
     if not known(places):
         raise NotRunning(places.name)
-    with turn(places, request["do"]), connect(places, changes=True) as connection:
+    with turn(places, request["do"]) as held, connect(places, changes=True) as connection:
         chosen = None
         if services:
             chosen = with_containers(asked, services, connection.call({"do": "status"})["rows"])
@@ -41,7 +41,7 @@ def act(asked: Asked, services: tuple[str, ...], goal: Goal, request: dict[str, 
                 return 0
         number = connection.send({**request, "services": chosen})
         show = progress(asked.progress, request["do"], goal)
-        killed = listen(connection, number, show).get("killed")
+        killed = listen(connection, number, show, held).get("killed")
         for name in killed or ():
             show.changed(name, Step("Killed", "done"))
         if killed == []:

@@ -59,10 +59,10 @@ def bring_up(
 ) -> int:
     """Ask for it and return when it is so. `scales`: how many containers of each service; `known`: every service
     of the file; `patience` in seconds. Raises OrchestraError."""
-    with turn(places, "up"), start(places) as connection:
+    with turn(places, "up") as held, start(places) as connection:
         show = progress(asked.progress, "up", goal_of(request), sum(scales.values()))
         try:
-            listen(connection, connection.send(request), show, patience)
+            listen(connection, connection.send(request), show, held, patience)
         except TimeoutError:
             late = [name for name, step in show.steps.items() if step.mark != "done"]
             who = ", ".join(sorted(late)) or "the stack"

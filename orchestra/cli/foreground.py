@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import ExitStack
 from typing import Any
 
 from orchestra.client import SILENCE, Connection, NotRunning
@@ -71,28 +70,26 @@ class Foreground:
         self.rows: dict[str, dict[str, Any]] = {}
         self.said = request
         self.awaited: int | None = None  # the number of the request that `said` was sent as, until it is answered
+        self.accepted = False  # it is written down: it has been said
         self.heard = time.monotonic()
         self.over_since: float | None = None
 
     def run(self) -> int:
-        with ExitStack() as lock:
-            lock.enter_context(turn(self.places, "up"))
-            with Interrupts() as self.interrupts:
-                try:
-                    self._bring_up(lock)
-                    return self._attend()
-                except Interrupted:
-                    return self._stop(INTERRUPTED)
-                except OrchestraError:
-                    self._show_output()  # the reason is often among the last words
-                    self.output.finish()
-                    raise
+        with turn(self.places, "up") as self.held, Interrupts() as self.interrupts:
+            try:
+                self._bring_up()
+                return self._attend()
+            except Interrupted:
+                return self._stop(INTERRUPTED)
+            except OrchestraError:
+                self._show_output()  # the reason is often among the last words
+                self.output.finish()
+                raise
 
-    def _bring_up(self, lock: ExitStack) -> None:
+    def _bring_up(self) -> None:
         self.show = progress(self.asked.progress, "up", "healthy", self.total)
         try:
             self._wait(self.request)
-            lock.close()
             remark(self.connection, {*self.stack.services, *self.stack.disabled}, self.asked.environ)
             self.connection.send({"do": "watch"})
             end = time.monotonic() + HEALTH_PATIENCE
@@ -192,6 +189,7 @@ class Foreground:
 
     def _ask(self, request: dict[str, Any]) -> None:
         self.said = request
+        self.accepted = False
         try:
             self.awaited = self.connection.send(request)
         except OSError:
@@ -222,7 +220,15 @@ class Foreground:
                 self._see(row)
             if answer.get("re") == self.awaited:
                 trouble(answer)
-                self.awaited = None if answer.get("done") else self.awaited
+                self._take(answer)
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        if answer.get("accepted"):
+            self.accepted = True
+        if answer.get("done"):
+            self.awaited = None
+        if self.accepted or self.awaited is None:
+            self.held.let_go()
 
     def _reconnect(self) -> None:
         """The supervisor has gone: its successor takes over in a moment, unless the stack has been taken down."""
@@ -236,8 +242,12 @@ class Foreground:
                     raise
         self.connection.send({"do": "watch"})
         if self.awaited is not None:
-            # Saying again what is wanted changes nothing if it was understood the first time.
-            self.awaited = self.connection.send(self.said)
+            self.awaited = self.connection.send(self._follow() if self.accepted else self.said)
+
+    def _follow(self) -> dict[str, Any]:
+        """Said again, it would undo what others have changed since."""
+        until = self.said.get("until", "stopped")
+        return {"do": "follow", "services": sorted(self.mine), "until": until}
 
     def _see(self, row: dict[str, Any]) -> None:
         if row["service"] not in self.mine:

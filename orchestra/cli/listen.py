@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from orchestra.client import Connection
 
     from .progress import Progress
+    from .queue import turn
 
 
-def listen(connection: Connection, number: int, show: Progress, patience: float | None = None) -> dict[str, Any]:
-    """The last answer to a request. Raises OrchestraError for an error, TimeoutError after `patience` seconds."""
+def listen(
+    connection: Connection, number: int, show: Progress, held: turn, patience: float | None = None
+) -> dict[str, Any]:
+    """The last answer to a request; the turn is given away as soon as what was asked for is written down.
+
+    Raises OrchestraError for an error, TimeoutError after `patience` seconds.
+    """
     end = None if patience is None else time.monotonic() + patience
     looked = time.monotonic()
     try:
@@ -39,6 +45,8 @@ def listen(connection: Connection, number: int, show: Progress, patience: float 
                     for row in answer.get("rows", ()):
                         show.row(row)
                     trouble(answer)
+                    if answer.get("accepted") or answer.get("done"):
+                        held.let_go()
                     if answer.get("done"):
                         return answer
             show.draw()

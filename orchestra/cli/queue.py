@@ -1,4 +1,8 @@
-"""One change at a time: commands that change a stack stand in line at its lock, and say for whom they wait."""
+"""One change at a time: commands that change a stack stand in line at its lock, and say for whom they wait.
+
+A command has its turn until its change is written down, see `listen`. What it then waits for, it waits for beside
+others.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +22,24 @@ GLANCE = 0.01  # seconds between two tries
 
 
 class turn:
-    """A context that holds the stack's lock; `command` is what others read while they wait."""
+    """A context that holds the stack's lock until `let_go`; `command` is what others read while they wait."""
 
     def __init__(self, places: Places, command: str) -> None:
         self._places = places
         self._command = command
+        self._descriptor: int | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> turn:
         self._descriptor = _waited(self._places, f"`orchestra {self._command}` (pid {os.getpid()})")
+        return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        self.let_go()
+
+    def let_go(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def _waited(places: Places, who: str) -> int:
@@ -39,6 +50,13 @@ def _waited(places: Places, who: str) -> int:
             told = True
         time.sleep(GLANCE)
     return descriptor
+
+
+def clear_away_after_all(places: Places) -> None:
+    """Remove what is left of a stack that has gone, unless somebody has come who starts it anew."""
+    if os.path.isdir(places.run) and (descriptor := try_turn(places, "`orchestra down`")) is not None:
+        clear_away(places)
+        os.close(descriptor)
 
 
 def clear_away(places: Places) -> None:

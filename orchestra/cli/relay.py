@@ -22,6 +22,7 @@ from orchestra.logs.reader import Cursor
 
 from .listen import receive, trouble
 from .progress import Progress
+from .queue import turn
 from .terminal import follow_size, raw, write_all
 
 BLOCK = 1 << 16
@@ -41,8 +42,9 @@ class Relay:
         started: Started | None = None,
         show: Progress = SILENT,
         logs: Callable[[str], str] | None = None,
+        held: turn | None = None,
     ) -> None:
-        """`logs` gives the log's directory of the container that a `run` starts."""
+        """`logs` gives the log's directory of the container that a `run` starts; `held`: see `listen`."""
         self._connection = connection
         self._outputs: dict[int, int] = {}  # from the container -> ours
         self._input: int | None = None  # into the container
@@ -51,6 +53,7 @@ class Relay:
         self._started = started
         self._show = show
         self._logs = logs
+        self._held = held
         self._log: Follower | None = None
         self._tty = bool(request["tty"])
         if self._tty:
@@ -121,6 +124,8 @@ class Relay:
                     trouble(answer)
                     for row in answer.get("rows", ()):
                         self._show.row(row)
+                    if answer.get("accepted") and self._held is not None:
+                        self._held.let_go()
                     if "started" in answer:
                         self._begin(answer, undo)
                     if answer.get("done"):

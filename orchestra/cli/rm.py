@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from orchestra.client import NotRunning
+from orchestra.client import Connection, NotRunning
 
 from .console import echo
 from .dry import say
@@ -36,22 +36,30 @@ def command(asked: Asked, services: tuple[str, ...], force: bool, stop: bool, vo
     places = find(asked)
     if not known(places):
         raise NotRunning(places.name)
-    with turn(places, "rm"), connect(places, changes=True) as connection:
-        rows = connection.call({"do": "status"})["rows"]
-        need_services(asked, services, rows)
-        names = [
-            row["name"]
-            for row in rows
-            if (not services or row["service"] in services) and (stop or row["state"] in IDLE) and "owner" not in row
-        ]
-        owned = [row for row in rows if "owner" in row and row["service"] in services]
-        if not names and not owned:
-            echo("No stopped containers", sys.stderr)
-            return 0
-        if not force:
+    if not force:
+        # Nobody else has to wait for the answer of a person.
+        with connect(places, changes=True) as connection:
+            names, _ = _concerned(asked, connection, services, stop)
+        if names:
             echo(f"Going to remove {', '.join(sorted(names))}", sys.stderr)
             if not click.confirm("Are you sure?", err=True):
                 return 0
+    with turn(places, "rm") as held, connect(places, changes=True) as connection:
+        names, owned = _concerned(asked, connection, services, stop)
+        if not names and not owned:
+            echo("No stopped containers", sys.stderr)
+            return 0
         request = {"do": "rm", "services": list(services) or None, "stop": stop, "force": force}
-        listen(connection, connection.send(request), progress(asked.progress, "rm", "removed", len(names)))
+        listen(connection, connection.send(request), progress(asked.progress, "rm", "removed", len(names)), held)
     return 0
+
+
+def _concerned(
+    asked: Asked, connection: Connection, services: tuple[str, ...], stop: bool
+) -> tuple[list[str], list[str]]:
+    """The containers that go, and those of these services that another stack owns."""
+    rows = connection.call({"do": "status"})["rows"]
+    need_services(asked, services, rows)
+    chosen = [row for row in rows if not services or row["service"] in services]
+    names = [row["name"] for row in chosen if (stop or row["state"] in IDLE) and "owner" not in row]
+    return names, [row["name"] for row in chosen if "owner" in row and services]

@@ -79,15 +79,14 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
         "args": list(args) or None,
         "tty": with_terminal(options["tty"], options["no_tty"] or options["detach"] or not options["stdin"]),
     }
-    with start(places) as connection:
+    with turn(places, "run") as held, start(places) as connection:
         if options["detach"]:
-            with turn(places, "run"):
-                echo(detached_name(connection, request))
+            echo(detached_name(connection, request, held))
             return 0
         # What it depends on is told line by line: the screen belongs to the command.
         show = progress("quiet" if options["quiet"] else "plain", "run", "running")
         started = functools.partial(forward, connection)
-        return Relay(connection, request, options["stdin"], started, show, places.logs).run()
+        return Relay(connection, request, options["stdin"], started, show, places.logs, held).run()
 
 
 def with_rights(stack: Stack, name: str, add: tuple[str, ...], drop: tuple[str, ...]) -> Stack:
@@ -140,10 +139,12 @@ def from_files(asked: Asked, names: Iterable[str]) -> list[str]:
     return [f"{key}={value}" for key, value in found.items()]
 
 
-def detached_name(connection: Connection, request: dict[str, Any]) -> str:
+def detached_name(connection: Connection, request: dict[str, Any], held: turn) -> str:
     """The name of the container, once it has started."""
     name = ""
     for answer in connection.answers(connection.send(request)):
+        if answer.get("accepted"):
+            held.let_go()
         name = str(answer.get("name", name))
     return name
 

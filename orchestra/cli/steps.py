@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     Goal = Literal["created", "running", "healthy", "stopped", "removed", "killed"]
     Mark = Literal["working", "done", "failed"]
 
-MADE = ("it is being made", "is not there yet")
+MADE = ("it is being made", "is not there yet", "has just been started")
 """What a plan says of a container that is just being made, or the ground for it."""
 
 STARTED = "it is being started"

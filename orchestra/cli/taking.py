@@ -7,7 +7,7 @@ from orchestra.client import NotRunning
 from .ending import keeper_of, wait_for_end
 from .listen import listen
 from .progress import progress
-from .queue import clear_away, turn
+from .queue import clear_away, clear_away_after_all, turn
 from .reach import connect, known
 from .telling import warn
 
@@ -44,9 +44,8 @@ def take_away(asked: Asked, places: Places, request: dict[str, Any]) -> bool:
     if not known(places):
         return False
     try:
-        with turn(places, "down"):
-            _take_down(asked, places, request)
-            clear_away(places)
+        with turn(places, "down") as held:
+            _take_down(asked, places, request, held)
     except NotRunning:
         return False
     return True
@@ -56,7 +55,7 @@ def nothing_there(places: Places) -> None:
     warn(f"no resource found to remove for stack {places.name}")
 
 
-def _take_down(asked: Asked, places: Places, request: dict[str, Any]) -> None:
+def _take_down(asked: Asked, places: Places, request: dict[str, Any], held: turn) -> None:
     try:
         connection = connect(places, changes=True)
     except NotRunning:
@@ -74,6 +73,7 @@ def _take_down(asked: Asked, places: Places, request: dict[str, Any]) -> None:
                 return
             request = {**request, "services": chosen}
         keeper = keeper_of(places)
-        listen(connection, connection.send(request), progress(asked.progress, "down", "removed"))
-        if not request["services"]:
-            wait_for_end(keeper)
+        listen(connection, connection.send(request), progress(asked.progress, "down", "removed"), held)
+    if not request["services"]:
+        wait_for_end(keeper)
+        clear_away_after_all(places)

@@ -13,6 +13,7 @@ from orchestra.stack import units
 from orchestra.stack.model import Restart
 from orchestra.wire.codec import encode
 
+from .listen import listen
 from .options import Asked, project_options, services_argument
 from .progress import progress
 from .project import find, need_services
@@ -55,12 +56,12 @@ def command(asked: Asked, /, services: tuple[str, ...], **options: str | None) -
     if not limits and policy is None:
         raise OrchestraError("nothing to update was given", "orchestra update --help")
     places = find(asked)
-    with turn(places, "update"), connect(places, changes=True) as connection:
+    with turn(places, "update") as held, connect(places, changes=True) as connection:
         need_services(asked, services, connection.call({"do": "status"})["rows"])
         request = {"do": "update", "services": list(services), "limits": limits, "restart": encode(policy)}
         show = progress(asked.progress, "update", "running")
         try:
-            for name in connection.call(request)["updated"]:
+            for name in listen(connection, connection.send(request), show, held)["updated"]:
                 show.changed(name, Step("Updated", "done"))
         finally:
             show.close()

@@ -67,9 +67,15 @@ def applied(
             targets[name] = Target(wished, number, epoch, held=held, lent=only_lent, grace=grace)
     _propagate(targets, seen)
     for name, target in before.targets.items():
-        orphan = target.service.name not in stack.services
-        if name not in targets and (target.oneoff or (orphan and not remove_orphans)):
+        if name in targets:
+            continue
+        if target.oneoff:
             targets[name] = target
+        elif not _is_known(target.service.name, stack):
+            if not remove_orphans and (left := _left_alone(target, seen.get(name))):
+                targets[name] = left
+        elif target.service.name not in stack.services:
+            targets[name] = target  # of a profile that is off
     _refuse_shared_ports(targets, stack, chosen)
     uses = {name: use for name, use in stack.uses.items() if name in chosen or name in before.uses}
     used = {join.network for target in targets.values() for join in target.service.networks}
@@ -145,10 +151,39 @@ def _successor(
     return fresh, Target(wished, number, replaces=name)
 
 
+def concerned(
+    before: Wanted, wanted: Wanted, seen: Mapping[str, Seen], stack: Stack, services: Collection[str] | None
+) -> list[str]:
+    """Containers that `up` of these services is about: theirs, and those that it takes away."""
+    asked = stack.services if services is None else services
+    everyone: dict[str, Target | Seen] = {**seen, **before.targets, **wanted.targets}
+    return [
+        name
+        for name, one in everyone.items()
+        if not one.oneoff and (one.service.name in asked or (name in before.targets and name not in wanted.targets))
+    ]
+
+
 def orphans(wanted: Wanted, stack: Stack) -> list[str]:
     """Containers of services that the stack file does not have any more, in whatever profile."""
-    known = {*stack.services, *stack.uses, *stack.disabled}
-    return sorted(name for name, one in wanted.targets.items() if not one.oneoff and one.service.name not in known)
+    return sorted(
+        name for name, one in wanted.targets.items() if not (one.oneoff or _is_known(one.service.name, stack))
+    )
+
+
+def _is_known(service: str, stack: Stack) -> bool:
+    return service in stack.services or service in stack.uses or service in stack.disabled
+
+
+def _left_alone(target: Target, one: Seen | None) -> Target | None:
+    """What is wanted of an orphan: that it is as it is. It is not started, replaced, nor does it replace another."""
+    if one is None or not one.made or target.replaces:
+        return None
+    if one.run is None or _is_to_start(target, one):
+        return replace(target, service=one.service, held=True)
+    if one.alive and one.asked_to_stop is None:
+        return replace(target, service=one.service, epoch=one.run.epoch)
+    return target
 
 
 def changed(wanted: Wanted, names: Iterable[str], **parts: object) -> Wanted:
@@ -166,9 +201,8 @@ def started(wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str]) -> W
     chosen = set(names)
     targets = dict(wanted.targets)
     for name in chosen & set(targets):
-        targets[name] = replace(
-            targets[name], stopped=False, held=False, epoch=_epoch(targets[name], seen.get(name), again=True)
-        )
+        epoch = _epoch(targets[name], seen.get(name), again=True)
+        targets[name] = replace(targets[name], stopped=False, held=False, epoch=epoch, grace=None)
     return replace(wanted, targets=targets)
 
 
@@ -191,11 +225,32 @@ def restarted(
     return replace(wanted, targets=targets)
 
 
-def without(wanted: Wanted, names: Iterable[str], grace: float | None) -> Wanted:
-    """`down` of some: their containers are wanted no more."""
+def without(wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str], grace: float | None) -> Wanted:
+    """`down` of some: their containers are wanted no more. Who still waits for one of them is not started."""
     gone = set(names)
     targets = {name: target for name, target in wanted.targets.items() if name not in gone}
+    missing = _services(wanted.targets) - _services(targets)
+    for name, target in list(targets.items()):
+        leans = any(need.required and need.service in missing for need in target.service.depends_on)
+        if not (leans and _is_to_start(target, seen.get(name))):
+            continue
+        if target.oneoff:
+            del targets[name]
+        else:
+            targets[name] = replace(target, held=True)
     return undrained(replace(wanted, targets=targets, leaving_grace=grace), gone)
+
+
+def _services(targets: Mapping[str, Target]) -> set[str]:
+    return {target.service.name for target in targets.values() if not target.oneoff}
+
+
+def _is_to_start(target: Target, one: Seen | None) -> bool:
+    """Whether nothing has run yet of what is wanted now."""
+    if one is None or one.run is None:
+        return True
+    run = one.run
+    return not run.alive and (run.epoch < target.epoch or run.config != target.service.config_hash)
 
 
 def nothing(wanted: Wanted, volumes: bool, grace: float | None) -> Wanted:
@@ -235,11 +290,16 @@ def _generation(service: Service, one: Seen | None, recreate: Recreate) -> Servi
 
 
 def _epoch(old: Target | None, one: Seen | None, again: bool) -> int:
-    """Raised where a container exists and does not run: asked for anew, it is started anew."""
+    """Raised where a container exists and does not run, or is about to end: asked for anew, it is started anew."""
     epoch = old.epoch if old is not None else 1
-    if one is None or one.run is None or one.alive:
+    if one is None or one.run is None or (one.alive and not _is_ending(old, one)):
         return epoch
-    return epoch + 1 if again else epoch
+    return max(epoch, one.run.epoch) + 1 if again else epoch
+
+
+def _is_ending(old: Target | None, one: Seen) -> bool:
+    """Whether this run has been told to stop, or is just being told so: that cannot be taken back."""
+    return one.asked_to_stop is not None or (one.busy and (old is None or old.stopped))
 
 
 def _completed(one: Seen | None) -> bool:

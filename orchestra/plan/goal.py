@@ -11,12 +11,10 @@ from ..wire.terminal import line
 from . import sharing
 from .facts import Facts, Seen, Target, Wanted, jobs
 from .phase import Phase, how_it_ended, phase_of
+from .standing import Standing, standing, was_started
 from .steps import Hold, Plan
 
 Goal = Literal["accepted", "running", "healthy", "stopped", "gone"]
-RUNS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.HEALTHY, Phase.UNHEALTHY})
-STARTED = RUNS | {Phase.BACKING_OFF, Phase.DUE}
-"""Who ended since and comes back by its policy has been started: `up -d` does not wait for a crash loop to end."""
 
 
 def unmet(
@@ -45,18 +43,70 @@ def unmet(
     ]
     if failures:
         raise OrchestraError("\n".join(map(line, failures)), "orchestra logs and orchestra ps tell more")
-    awaited = _awaited(wanted)
     return _unmet_uses(goal, uses, wanted, facts) + [
-        name for name in names if not _has_come(goal, name, wanted, facts, awaited, now)
+        name for name in names if not _has_come(goal, name, wanted, facts, now)
     ]
 
 
-def _has_come(goal: Goal, name: str, wanted: Wanted, facts: Facts, awaited: Collection[str], now: float) -> bool:
+def refuse_overtaken(
+    goal: Goal, names: Collection[str], before: Wanted, now: Wanted, changed: Mapping[str, str]
+) -> None:
+    """Raises OrchestraError when others want the opposite of what is waited for.
+
+    `before`: what was wanted when the waiting began; `changed`: container -> the command that was the last one to
+    change what is wanted of it since.
+    """
+    concerned = set(names) if goal in ("stopped", "gone") else _with_needs(names, before)
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(changed.keys() & concerned):
+        if what := _turned(goal, before.targets.get(name), now.targets.get(name)):
+            found.setdefault((what, changed[name]), []).append(name)
+    if found:
+        lines = [
+            f"{' and '.join(them)} {'was' if len(them) == 1 else 'were'} {what} meanwhile by {by}"
+            for (what, by), them in found.items()
+        ]
+        raise OrchestraError("\n".join(lines), "what was asked for last holds, orchestra ps -a shows it")
+
+
+def _with_needs(names: Collection[str], wanted: Wanted) -> set[str]:
+    """These containers and those without which they do not start."""
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if target := wanted.targets.get(name):
+            services = {need.service for need in target.service.depends_on if need.required}
+            todo += [
+                other for other, one in wanted.targets.items() if one.service.name in services and not one.oneoff
+            ]
+    return found
+
+
+def _turned(goal: Goal, before: Target | None, now: Target | None) -> str:
+    """What others have done to a container that is the opposite of the goal; "" if nothing."""
+    if goal == "gone":
+        return "" if now is None else "asked for again"
+    if goal == "stopped":
+        return "" if now is None or now.stopped or now.held else "started"
+    if before is None or before.stopped:
+        return ""
+    if now is None:
+        return "taken away"
+    if now.stopped:
+        return "stopped"
+    return "kept from its start" if now.held and not before.held else ""
+
+
+def _has_come(goal: Goal, name: str, wanted: Wanted, facts: Facts, now: float) -> bool:
     """Also who is not wanted any more (an orphan, a replica too many): `up` ends when it has gone, as docker's."""
     target, seen = wanted.targets.get(name), facts.containers.get(name)
     if target is None:
         return seen is None
-    return _is_there(goal, target, seen, now, target.service.name in awaited)
+    return _is_there(goal, target, seen, now)
 
 
 def _unmet_uses(goal: Goal, uses: Collection[str], wanted: Wanted, facts: Facts) -> list[str]:
@@ -80,15 +130,16 @@ def _condition(goal: Goal, awaited: bool) -> Condition:
     return "service_healthy" if goal == "healthy" else "service_started"
 
 
-def _is_there(goal: Goal, target: Target, seen: Seen | None, now: float, awaited: bool) -> bool:
-    if seen is None or seen.busy or target.replaces:
+def _is_there(goal: Goal, target: Target, seen: Seen | None, now: float) -> bool:
+    if seen is None or target.replaces:
         return False
-    phase = phase_of(target, seen, now)
     if target.held:
-        return seen.made
-    if phase is Phase.FINISHED:
-        return goal == "running" or awaited
-    return phase in (STARTED if goal == "running" else (Phase.RUNNING, Phase.HEALTHY))
+        return seen.made and not seen.busy
+    if goal == "running":
+        return was_started(target, seen)
+    phase = phase_of(target, seen, now)
+    stands = standing(target, seen, now) in (Standing.STAYED, Standing.DONE)
+    return stands and not seen.busy and phase in (Phase.FINISHED, Phase.RUNNING, Phase.HEALTHY)
 
 
 def _failure(
@@ -112,8 +163,7 @@ def _failure(
     phase = phase_of(target, seen, now)
     if phase is Phase.GAVE_UP:
         return f"{name} gave up after {seen.failures} failures in a row: {how_it_ended(run)}"
-    ended_badly = phase is Phase.FINISHED and (run.code != 0 or target.service.name not in _awaited(wanted))
-    if goal == "healthy" and ended_badly:
+    if goal == "healthy" and phase is Phase.FINISHED and run.code != 0:
         return f"{name} has ended: {how_it_ended(run)}"
     return None
 

@@ -15,6 +15,7 @@ from .changes import why_replaced
 from .facts import Facts, Seen, Target, Wanted
 from .phase import Phase, delay_before, due_at, how_it_ended, phase_of
 from .replacing import judged, why_draining, why_not_stopped_yet, why_not_yet
+from .standing import MOMENT, Standing, standing
 from .steps import (
     BY_HEALTH,
     Adjust,
@@ -41,6 +42,7 @@ ASKED = "asked to stop, "
 OVER = frozenset({Phase.FINISHED, Phase.GAVE_UP})
 ON_THE_WAY = {Phase.DUE: "restarting", Phase.OUTDATED: "stopping"}
 """Phases that people know by other words."""
+JUST_STARTED = "has just been started"
 
 
 def reconcile(wanted: Wanted, facts: Facts, now: float) -> Plan:
@@ -180,6 +182,8 @@ class _Look:
             return self._back_off(name, seen)
         if phase in (Phase.CREATED, Phase.DUE):
             return self._start(name, target, seen, phase)
+        if seen.run is not None and standing(target, seen, self.now) is Standing.FRESH:
+            self.later(seen.run.started + MOMENT)  # somebody may wait for it
         return None
 
     def _leave(self, name: str, seen: Seen) -> ContainerStep | Hold:
@@ -332,8 +336,18 @@ class _Look:
         if condition == "service_completed_successfully":
             return _unmet_completion(phase, target, run.code)
         if condition == "service_started":
-            return None, False
+            return self._unmet_start(target, phase, seen)
         return _unmet_health(phase, seen.health_text if seen else "", run.code)
+
+    def _unmet_start(self, target: Target, phase: Phase, seen: Seen | None) -> tuple[str | None, bool]:
+        """Who ends at once again and again has been started: whether it stays is up to its restart policy."""
+        assert seen is not None
+        stands = standing(target, seen, self.now)
+        if stands is Standing.FRESH:
+            return JUST_STARTED, False
+        if stands is not Standing.FAILED or (seen.restarts and phase not in OVER):
+            return None, False
+        return f"has ended at once ({how_it_ended(seen.run)})", phase in OVER
 
     def _not_started(self, other: str, target: Target) -> tuple[str, bool]:
         """The chain of reasons, down to the one that everything waits for."""

@@ -139,7 +139,8 @@ def _unmet(guest: Guest, condition: Condition) -> tuple[str | None, bool]:
         return (None, False) if guest.code == 0 else (f"did not complete (exit code {guest.code})", True)
     if not guest.alive:
         if condition == "service_started" and guest.code is not None:
-            return None, False
+            ended_badly = guest.code != 0 and guest.hopeless
+            return (f"has ended (exit code {guest.code})", True) if ended_badly else (None, False)
         return f"is not started yet ({guest.text})" if guest.text else "is not started yet", guest.hopeless
     if condition == "service_started" or guest.health in ("", "healthy"):
         return None, False

@@ -41,6 +41,8 @@ SOON = 0.02
 """Seconds between two tries while an owner's supervisor is on its way."""
 LATER = 0.25
 """Seconds between two looks whether an owner that is away has come back."""
+GLANCE = 1.0
+"""Seconds between two looks whether an owner that is about to go still is."""
 PATIENCE = 60.0
 """Seconds that an owner's supervisor may take to answer."""
 
@@ -292,8 +294,9 @@ class Borrowing:
                     answer = await line.call({"do": "returned"})
                     if not answer.get("leaving"):
                         return
-                    await line.closed()
-                    break
+                    with anyio.move_on_after(GLANCE):  # somebody may want it again before it has gone
+                        await line.closed()
+                        break
             except (OSError, Hung):
                 await self._wake(owner)
         await anyio.to_thread.run_sync(_wait_for_end, owner)

@@ -34,7 +34,7 @@ class Control:
     def handlers(self) -> dict[str, Handler]:
         return {"update": self.update, "pause": self.pause, "unpause": self.unpause}
 
-    async def update(self, message: Message, _: list[int], __: Caller) -> Reply:
+    async def update(self, message: Message, _: list[int], caller: Caller) -> Reply:
         """Written down first, then made true by the loop; what the kernel refuses is taken back."""
         world = self._world
         names = apply.names_of(world.wanted, world.seen, message["services"], message["do"])
@@ -45,11 +45,13 @@ class Control:
                     world.note(name, trouble="", troubles=0)  # what comes now is about this
             async with self._booking.turn:
                 before = world.wanted
-                await self._booking.put_down(wanted=updated(before, names, message["limits"], restart))
+                after = updated(before, names, message["limits"], restart)
+                await self._booking.put_down(wanted=after)
+            await caller.send({"re": message["id"], "accepted": True})
             while late := [name for name in names if self._is_late(name)]:
                 for name in late:
                     if world.seen[name].trouble and not world.seen[name].busy:
-                        await self._take_back(before, names, name)
+                        await self._take_back(before, after, names, name)
                 await world.changed()
         return {"updated": names}
 
@@ -57,14 +59,17 @@ class Control:
         seen, target = self._world.seen.get(name), self._world.wanted.targets.get(name)
         return bool(seen and target and seen.made and seen.service.limits != target.service.limits)
 
-    async def _take_back(self, before: Wanted, names: list[str], name: str) -> None:
-        """Everybody's limits as they were, not only those of the one that could not be changed."""
+    async def _take_back(self, before: Wanted, after: Wanted, names: list[str], name: str) -> None:
+        """Everybody's limits as they were, not only those of the one that could not be changed; but what others have
+        changed since stays."""
         world = self._world
         trouble = world.seen[name].trouble
         world.note(name, trouble="", troubles=0)
-        old = {other: its for other, its in before.targets.items() if other in names}
         async with self._booking.turn:
-            targets = {other: old.get(other, its) for other, its in world.wanted.targets.items()}
+            targets = dict(world.wanted.targets)
+            for other in set(names) & targets.keys() & before.targets.keys():
+                if targets[other].service == after.targets[other].service:
+                    targets[other] = replace(targets[other], service=before.targets[other].service)
             await self._booking.put_down(wanted=replace(world.wanted, targets=targets))
         raise OrchestraError(f"cannot update {name}: {trouble}", "nothing was changed")
 

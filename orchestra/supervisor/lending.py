@@ -26,6 +26,7 @@ from ..wire.codec import encode
 from ..wire.frames import Message
 from .api import Caller, Handler
 from .booking import Booking
+from .departure import Departure
 from .world import World
 
 Reply = dict[str, Any]
@@ -38,27 +39,28 @@ GLANCE = 0.05
 
 
 class Lending:
-    def __init__(self, world: World, booking: Booking) -> None:
+    def __init__(self, world: World, booking: Booking, departure: Departure) -> None:
         self._world = world
         self._booking = booking
+        self._departure = departure
         self._looking = anyio.Lock()
         self._tellers: dict[str, Caller] = {}  # user -> the connection on which it tells what it has joined
-        self._going = anyio.Event()
-        self._turn: int | None = None  # the stack's lock, from the decision to go until the end of this process
+        self._going = anyio.Event()  # nobody wants anything of the stack any more
 
     async def run(self) -> None:
         while not self._world.leaving:
             await self.look()
             with anyio.move_on_after(PAUSE if self._world.users or sharing.lent(self._world.wanted) else IDLE_PAUSE):
                 await self._going.wait()
-            if self._turn is not None:
-                await self._leave()
+            if self._going.is_set():
+                await self._departure.depart()
+                self._going = anyio.Event()  # or it has been asked for anew
 
     async def look(self) -> bool:
         """Let go of what nobody wants; whether the whole stack goes."""
         async with self._looking:
             world = self._world
-            if self._turn is not None:
+            if self._going.is_set():
                 return True
             if sharing.still_lent(world.wanted, await self._leased()) is world.wanted:
                 return False
@@ -76,24 +78,10 @@ class Lending:
                             "notice", "nobody uses what was started for other stacks only: it is stopped"
                         )
                         if nothing:
-                            self._turn, turn = turn, None
                             self._going.set()
             finally:
-                if turn is not None:
-                    os.close(turn)
-            return self._turn is not None
-
-    async def _leave(self) -> None:
-        world = self._world
-        await world.until_empty()
-        assert self._turn is not None
-        if world.wanted.targets:  # asked for anew by somebody who did not wait for his turn
-            os.close(self._turn)
-            self._turn = None
-            self._going = anyio.Event()
-        else:
-            # The turn is kept until this process ends: whoever comes now comes afterwards, and starts the stack anew.
-            world.leave()
+                os.close(turn)
+            return self._going.is_set()
 
     async def _leased(self) -> set[str]:
         users = await anyio.to_thread.run_sync(shares.on, self._world.places.home, self._world.places.name)

@@ -29,6 +29,7 @@ from .booking import Booking
 from .borrowing import Borrowing
 from .care import Care
 from .control import Control
+from .departure import Departure
 from .doors import Doors
 from .execs import Execs
 from .health import HealthWatch
@@ -70,7 +71,8 @@ class Supervisor:
         oneoffs = OneOffs(self.world, self.execs, self.performer)
         self.afterwards = Afterwards(self.world)
         self.borrowing = Borrowing(self.world, booking)
-        self.lending = Lending(self.world, booking)
+        self.departure = Departure(self.world, booking)
+        self.lending = Lending(self.world, booking, self.departure)
         self.requests = Requests(
             self.world,
             self.link,
@@ -80,6 +82,7 @@ class Supervisor:
             self._keeper_pid,
             self.borrowing,
             self.lending,
+            self.departure,
         )
         self.control = Control(self.world, booking)
 
@@ -192,7 +195,7 @@ class Supervisor:
 
     async def _quit(self) -> None:
         """The stack is gone: nothing of it stays in the kernel or on disk, keeper and supervisor end."""
-        await self.afterwards.finish(self.requests.forget)
+        await self.afterwards.finish(self.departure.forget)
         for router in list(self.world.page.routers.values()):
             # Those that were there are removed; this is one whose making failed half-way.
             if router.external:
@@ -237,7 +240,7 @@ class Supervisor:
         await anyio.sleep(IDLE)
         world = self.world
         if not (self.requests.touched or world.wanted.targets or world.seen or world.networks):
-            world.leave()
+            await self.departure.depart()
 
 
 def _remove_traces(places: Places) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio.to_thread
@@ -201,26 +201,29 @@ class OneOffs:
         kept = stack if not world.page.stack.services else world.page.stack
         return name, wanted, kept
 
-    async def run(self, name: str, message: Message, caller: Caller) -> Reply:
-        """Wait for its start, hand over its terminal, wait for its end."""
+    async def run(self, name: str, message: Message, caller: Caller, changed: Mapping[str, str]) -> Reply:
+        """Wait for its start, hand over its terminal, wait for its end. `changed`: see `Wishes`."""
         world = self._world
         try:
-            await self._until_it_starts(name, message, caller)
+            await self._until_it_starts(name, message, caller, changed)
             came = await self._performer.started(name)
             seen = world.seen[name]
             await self._answer_start(caller, message, {"started": world.pids.get(name, 0), "name": name}, came)
             if message.get("detach"):
                 return {"code": 0, "name": name}
-            while (seen := world.seen[name]).alive or seen.run is None:
+            run = seen.run
+            while (now := world.seen.get(name)) is not None and now.run is not None:
+                run = now.run
+                if not run.alive:
+                    break
                 await world.changed()
-            assert seen.run is not None
-            return {"code": UNKNOWN if seen.run.code is None else seen.run.code, "name": name}
+            return {"code": UNKNOWN if run is None or run.code is None else run.code, "name": name}
         finally:
             if message.get("remove") and not message.get("detach"):
-                world.change(wanted=apply.without(world.wanted, [name], None))
+                world.change(wanted=apply.without(world.wanted, world.seen, [name], None))
                 world.ring()
 
-    async def _until_it_starts(self, name: str, message: Message, caller: Caller) -> None:
+    async def _until_it_starts(self, name: str, message: Message, caller: Caller, changed: Mapping[str, str]) -> None:
         """Tell of what it depends on meanwhile. Raises OrchestraError when something will always hold it back."""
         world = self._world
         teller = Teller(world, caller, message["id"], self._needed(name))
@@ -237,11 +240,12 @@ class OneOffs:
                     )
                 await teller.tell_in_time()
                 await teller.wait()
-            raise OrchestraError(f"{name} was taken away before it could start")
+            by = f" by {changed[name]}" if name in changed else ""
+            raise OrchestraError(f"{name} was taken away before it could start{by}")
         except BaseException:
             # Nobody would be there any more when it starts after all.
             self._performer.expect_no_more(name)
-            world.change(wanted=apply.without(world.wanted, [name], None))
+            world.change(wanted=apply.without(world.wanted, world.seen, [name], None))
             world.ring()
             raise
 

@@ -94,7 +94,7 @@ class Performer:
                     await anyio.to_thread.run_sync(routers.remove_router, router)
                 self._world.networks.pop(network.key, None)
                 self._world.parted(network.key)
-                self._let_go_of_network(network.key)
+                await self._let_go_of_network(network.key)
             case steps.MakeVolume(volume):
                 labels = {volumes.PROJECT: self._world.places.name, volumes.VOLUME: volume.key, **volume.labels}
                 await anyio.to_thread.run_sync(volumes.make, self._world.places.home, volume.name, labels)
@@ -168,21 +168,22 @@ class Performer:
                 self._world.notices.append(notice)
                 self._world.journal.tell("notice", notice, service, name)
 
-    def _let_go_of_network(self, key: str) -> None:
-        page = self._world.page
-        if key in self._world.wanted.networks:
-            return  # it is made anew
-        router = page.routers[key]
-        if router.external:
-            externals.give_up(self._world, router)
-        else:
-            with leases(self._world.places.home.leases) as held:
-                held.release([router.id])
-        self._world.change(
-            routers={other: router for other, router in page.routers.items() if other != key},
-            addresses={other: given for other, given in page.addresses.items() if other != key},
-            guests={other: given for other, given in page.guests.items() if other != key},
-        )
+    async def _let_go_of_network(self, key: str) -> None:
+        async with self._booking.turn:  # an `up` may be about to want it again, and counts on what it has
+            page = self._world.page
+            if key in self._world.wanted.networks:
+                return  # it is made anew
+            router = page.routers[key]
+            if router.external:
+                externals.give_up(self._world, router)
+            else:
+                with leases(self._world.places.home.leases) as held:
+                    held.release([router.id])
+            self._world.change(
+                routers={other: router for other, router in page.routers.items() if other != key},
+                addresses={other: given for other, given in page.addresses.items() if other != key},
+                guests={other: given for other, given in page.guests.items() if other != key},
+            )
 
     # Containers
 
@@ -515,11 +516,12 @@ class Performer:
         for name in names:
             self.shelf.let_go_of_terminal(name)
             world.tell_of(name, "destroy", f"{name} is removed")
-        gone = [name for name in names if name not in world.wanted.targets]
-        for name in set(names).difference(gone):
-            world.seen[name] = replace(world.seen[name], run=None, leaving=False)
-        if gone:
-            await self._let_go(gone)
+        async with self._booking.turn:  # as in _let_go_of_network
+            gone = [name for name in names if name not in world.wanted.targets]
+            for name in set(names).difference(gone):
+                world.seen[name] = replace(world.seen[name], run=None, leaving=False)
+            if gone:
+                await self._let_go(gone)
 
     def _take_away(self, names: Sequence[str]) -> None:
         places = self._world.places

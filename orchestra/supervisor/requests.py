@@ -12,7 +12,7 @@ import anyio.to_thread
 from ..errors import OrchestraError
 from ..plan import apply, replacing, sharing
 from ..plan.facts import Wanted
-from ..plan.goal import Goal, unmet
+from ..plan.goal import Goal, refuse_overtaken, unmet
 from ..plan.guests import use_rows
 from ..plan.rehearse import rehearse
 from ..plan.rows import network_row
@@ -28,11 +28,13 @@ from .api import Caller, Handler
 from .booking import Booking
 from .borrowing import Borrowing
 from .contents import with_files
+from .departure import Departure
 from .lending import Lending
 from .link import Link
 from .oneoff import OneOffs
 from .perform import Performer
 from .teller import Teller
+from .wishes import Wishes, words
 from .world import World
 
 Reply = dict[str, Any]
@@ -49,6 +51,7 @@ class Requests:
         keeper: Callable[[], int],
         borrowing: Borrowing,
         lending: Lending,
+        departure: Departure,
     ) -> None:
         self._world = world
         self._link = link
@@ -58,8 +61,9 @@ class Requests:
         self._keeper = keeper
         self._borrowing = borrowing
         self._lending = lending
+        self._departure = departure
+        self._wishes = Wishes()
         self.touched = False  # somebody has asked for something
-        self.forget = False  # nothing of the stack is to be remembered
 
     def handlers(self) -> dict[str, Handler]:
         return {
@@ -73,6 +77,7 @@ class Requests:
             "restart": self.restart,
             "kill": self.kill,
             "down": self.down,
+            "follow": self.follow,
             "rm": self.rm,
             "signal": self.signal,
             "exec": self._oneoffs.execute,
@@ -162,11 +167,12 @@ class Requests:
             for orphan in apply.orphans(wanted, stack):
                 notice = f"{orphan} belongs to no service of the stack file any more (--remove-orphans removes it)"
                 world.journal.tell("notice", notice)
+            before = world.wanted
             await self._booking.admit(wanted, stack, files)
+            self._wishes.tell(before, wanted, words("up", message))
             self._borrowing.ask_again()
         chosen = message["services"]
-        own = None if chosen is None else [name for name in chosen if name not in wanted.uses]
-        names = apply.names_of(wanted, world.seen, own)
+        names = apply.concerned(before, wanted, world.seen, stack, chosen)
         touched = {wanted.targets[name].service.name for name in names if name in wanted.targets}
         touched |= {name for name in wanted.uses if chosen is None or name in chosen}
         await self._until(message, caller, names, message["until"], touched)
@@ -180,7 +186,8 @@ class Requests:
         if not message.get("force"):
             await self._lending.refuse_if_used(message.get("services"), "stop")
         self._tell_asked("stop", message)
-        await self._want(lambda: apply.changed(self._world.wanted, names, stopped=True, grace=message.get("timeout")))
+        grace = message.get("timeout")
+        await self._want(message, lambda: apply.changed(self._world.wanted, names, stopped=True, grace=grace))
         await self._until(message, caller, names, "stopped")
         return {}
 
@@ -188,7 +195,7 @@ class Requests:
         names = self._names(message)
         self._tell_asked("start", message)
         self._borrowing.ask_again()
-        await self._want(lambda: apply.started(self._world.wanted, self._world.seen, names))
+        await self._want(message, lambda: apply.started(self._world.wanted, self._world.seen, names))
         await self._until(message, caller, names, message.get("until", "running"))
         return {}
 
@@ -196,7 +203,9 @@ class Requests:
         names = self._names(message)
         self._tell_asked("restart", message)
         grace, no_deps = message.get("timeout"), bool(message.get("no_deps"))
-        await self._want(lambda: apply.restarted(self._world.wanted, self._world.seen, names, grace, no_deps))
+        await self._want(
+            message, lambda: apply.restarted(self._world.wanted, self._world.seen, names, grace, no_deps)
+        )
         await self._until(message, caller, names, message.get("until", "running"))
         return {}
 
@@ -204,20 +213,20 @@ class Requests:
         number = number_of(message["signal"])
         alive = [name for name in self._names(message) if (seen := self._world.seen.get(name)) and seen.alive]
         for name in alive:
-            await self._send(name, number)
+            await self._send(message, name, number)
         return {"killed": alive}
 
     async def signal(self, message: Message, _: list[int], __: Caller) -> Reply:
-        await self._send(message["name"], number_of(message["signal"]))
+        await self._send(message, message["name"], number_of(message["signal"]))
         return {}
 
-    async def _send(self, name: str, number: int) -> None:
+    async def _send(self, message: Message, name: str, number: int) -> None:
         seen = self._world.seen.get(name)
         if seen is None or not seen.alive:
             raise OrchestraError(f"{name} does not run")
         if number in (9, number_of(seen.service.stop_signal)):
             # As with docker: who is killed by hand is not brought back by its restart policy.
-            await self._want(lambda: apply.changed(self._world.wanted, [name], stopped=True))
+            await self._want(message, lambda: apply.changed(self._world.wanted, [name], stopped=True))
             if name in self._world.seen:
                 self._world.note(name, asked_to_stop=time.monotonic())
         await self._link.request({"do": "signal", "name": name, "signal": number, "everyone": False})
@@ -234,7 +243,7 @@ class Requests:
         async with self._booking.turn:
             if services:
                 names = apply.names_of(world.wanted, world.seen, services, "down")
-                wanted = apply.without(world.wanted, names, grace)
+                wanted = apply.without(world.wanted, world.seen, names, grace)
             else:
                 names = [*world.wanted.targets, *world.seen]
                 wanted = apply.nothing(world.wanted, message["volumes"], grace)
@@ -242,13 +251,12 @@ class Requests:
                 await anyio.to_thread.run_sync(
                     refuse_if_used, world.places.home, world.places.name, wanted.discard_volumes
                 )
+            before = world.wanted
             await self._booking.put_down(wanted=wanted)
+            self._wishes.tell(before, wanted, words("down", message))
         await self._until(message, caller, names, "gone")
-        if not services:
-            await world.until_empty()
-            if not world.wanted.targets:
-                self.forget = bool(message["volumes"])
-                world.leave()
+        if not services and not await self._departure.depart(forget=bool(message["volumes"])):
+            raise OrchestraError(f"stack {world.places.name} was started anew meanwhile", "orchestra ps shows it")
         return {}
 
     async def rm(self, message: Message, _: list[int], caller: Caller) -> Reply:
@@ -256,17 +264,29 @@ class Requests:
         if not message.get("force"):
             await self._lending.refuse_if_used(message.get("services"), "remove")
         self._tell_asked("rm", message)
-        if message.get("stop"):
-            await self._want(lambda: apply.changed(self._world.wanted, names, stopped=True))
-            await self._until(message, caller, names, "stopped")
-        idle = [name for name in names if not (name in self._world.seen and self._world.seen[name].alive)]
-        await self._want(lambda: apply.without(self._world.wanted, idle, None))
-        await self._until(message, caller, idle, "gone")
-        return {"removed": idle}
+        if not message.get("stop"):
+            names = [name for name in names if not (name in self._world.seen and self._world.seen[name].alive)]
+        await self._want(message, lambda: apply.without(self._world.wanted, self._world.seen, names, None))
+        await self._until(message, caller, names, "gone")
+        return {"removed": names}
+
+    async def follow(self, message: Message, _: list[int], caller: Caller) -> Reply:
+        """Wait on for what an earlier supervisor was asked for."""
+        world, services, goal = self._world, message["services"], message["until"]
+        self.touched = True
+        names = [
+            name
+            for name in apply.names_of(world.wanted, world.seen, None)
+            if (world.wanted.targets.get(name) or world.seen[name]).service.name in services
+        ]
+        asked = apply.changed(world.wanted, names, stopped=goal == "stopped", held=False)
+        await self._until(message, caller, names, goal, services, asked)
+        return {}
 
     async def run(self, message: Message, descriptors: list[int], caller: Caller) -> Reply:
         async with self._booking.turn:
             self.touched = True
+            before = self._world.wanted
             name, wanted, stack = self._oneoffs.plan(message, await with_files(_stack(message["stack"])))
             files = dict(self._world.page.files)
             files.update({f"secret/{key}": source for key, source in stack.secrets.items()})
@@ -277,8 +297,11 @@ class Requests:
             except BaseException:
                 self._performer.expect_no_more(name)
                 raise
+            self._wishes.tell(before, wanted, words("run", message))
             self._borrowing.ask_again()
-        return await self._oneoffs.run(name, message, caller)
+        with self._wishes.follow() as changed:
+            await _tell_accepted(caller, message)
+            return await self._oneoffs.run(name, message, caller, changed)
 
     # Helping
 
@@ -294,10 +317,12 @@ class Requests:
         self.touched = True
         return apply.names_of(self._world.wanted, self._world.seen, message.get("services"), message["do"])
 
-    async def _want(self, wanted: Callable[[], Wanted]) -> None:
+    async def _want(self, message: Message, wanted: Callable[[], Wanted]) -> None:
         """In turn: a change that is being written down would take this one back."""
         async with self._booking.turn:
-            self._world.change(wanted=wanted())
+            before, after = self._world.wanted, wanted()
+            self._world.change(wanted=after)
+            self._wishes.tell(before, after, words(message["do"], message))
             self._world.ring()
 
     async def _until(
@@ -307,27 +332,41 @@ class Requests:
         names: Collection[str],
         goal: Goal,
         services: Collection[str] = (),
+        asked: Wanted | None = None,
     ) -> None:
         """Answer with the rows that change until the goal is reached, nobody of `services` is about to replace
         another or to go, and those of them that another stack owns are there. Raises OrchestraError when it cannot
-        be."""
+        be, or when others want something else meanwhile than what is wanted now, or was `asked` for before."""
         world = self._world
-        teller = Teller(world, caller, message["id"], names, services)
-        while goal != "accepted":
-            await teller.wait()
-            facts = world.facts()
-            moving = replacing.moving(world.wanted, facts, services)
-            teller.watch(moving)
-            try:
-                late = unmet(goal, names, world.wanted, facts, world.plan, time.monotonic(), services)
-                reached = not late and not moving
-            except OrchestraError:
-                await teller.tell()
-                raise
-            if reached:
-                await teller.tell()
-                return
-            await teller.tell_in_time()
+        if goal == "accepted":
+            return
+        with self._wishes.follow() as changed:
+            if asked is not None:
+                changed.update(dict.fromkeys(names, "another command"))
+            before = asked or world.wanted
+            await _tell_accepted(caller, message)
+            teller = Teller(world, caller, message["id"], names, services)
+            while True:
+                await teller.wait()
+                facts = world.facts()
+                moving = replacing.moving(world.wanted, facts, services)
+                teller.watch(moving)
+                try:
+                    refuse_overtaken(goal, names, before, world.wanted, changed)
+                    late = unmet(goal, names, world.wanted, facts, world.plan, time.monotonic(), services)
+                    reached = not late and not moving
+                except OrchestraError:
+                    await teller.tell()
+                    raise
+                if reached:
+                    await teller.tell()
+                    return
+                await teller.tell_in_time()
+
+
+async def _tell_accepted(caller: Caller, message: Message) -> None:
+    """It is written down: what comes now is waiting, and others may have their turn."""
+    await caller.send({"re": message["id"], "accepted": True})
 
 
 def _stack(raw: Any) -> Stack:

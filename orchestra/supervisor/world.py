@@ -284,14 +284,17 @@ class World:
 
     async def until_empty(self) -> None:
         """Returns when nothing of the stack is left, or when something is wanted again."""
-        while not self.wanted.targets and (
+        while not (self.wanted.targets or self.is_empty()):
+            await self.changed()
+
+    def is_empty(self) -> bool:
+        return not (
             self.seen
             or self.networks
             or self.busy_networks
             or self.leases
             or self.wanted.discard_volumes & self.volumes
-        ):
-            await self.changed()
+        )
 
     def leave(self) -> None:
         """The stack is gone: supervisor and keeper are to end."""

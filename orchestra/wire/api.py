@@ -1,8 +1,9 @@
 """What clients (command line, dashboard) and a stack's supervisor tell each other: frames on the API socket.
 
 A request carries "id" and "do". Answers carry the number as "re": any number of them with "rows" (containers whose
-row changed), "event" or "line", then exactly one with "done": true and the fields named here, or with
-"error": {"what", "hint", "status"}. Several requests may be under way on one connection; closing the connection
+row changed), "event" or "line", one with "accepted": true as soon as what was asked for is written down (a command
+has the stack's turn until then, see state/turns), then exactly one with "done": true and the fields named here, or
+with "error": {"what", "hint", "status"}. Several requests may be under way on one connection; closing the connection
 ends waiting, never the work that was asked for. Whoever may connect is root on this machine (socket 0600,
 SO_PEERCRED).
 
@@ -219,6 +220,15 @@ class ServicesRequest(TypedDict):
     until: NotRequired[Literal["accepted", "running", "healthy"]]  # start and restart
     no_deps: NotRequired[bool]  # restart: only these, not who leans on them
     force: NotRequired[bool]  # stop: although other stacks use them
+
+
+class FollowRequest(TypedDict):
+    """Wait on for what an earlier supervisor has accepted, without asking for it anew. Rows meanwhile."""
+
+    id: int
+    do: Literal["follow"]
+    services: list[str]
+    until: Literal["running", "healthy", "stopped"]
 
 
 class KillRequest(TypedDict):

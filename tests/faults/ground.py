@@ -131,13 +131,13 @@ class Ground:
         self.networks |= set(more.get("networks", ()))
         self.file.write_text(yaml.safe_dump({"name": self.places.name, "services": dict(services), **more}))
 
-    def begin(self, *words: str) -> subprocess.Popen[str]:
+    def begin(self, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """A command in the background."""
         return subprocess.Popen(
             [*COMMAND, "-f", str(self.file), *words],
             cwd=self.folder,
             env=self.environ,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

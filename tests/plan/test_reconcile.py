@@ -251,13 +251,14 @@ def test_a_renamed_service_does_not_share_its_port_with_the_old_one():
     old = replace(DB, ports=(Port(80, (8080, 8080)), Port(81, (9000, 9001))))
     before = apply.applied(Wanted(), {}, stack(old), remove_orphans=False, **up)
     new = stack(replace(old, name="base"))
+    sees = {"shop-db-1": running(old)}
     with pytest.raises(OrchestraError, match="cannot start base: host port 8080/tcp is used by shop-db-1, which"):
-        apply.applied(before, {}, new, remove_orphans=False, **up)
-    assert list(apply.applied(before, {}, new, remove_orphans=True, **up).targets) == ["shop-base-1"]
+        apply.applied(before, sees, new, remove_orphans=False, **up)
+    assert list(apply.applied(before, sees, new, remove_orphans=True, **up).targets) == ["shop-base-1"]
     other = stack(replace(old, name="base", ports=(Port(80, (8080, 8080), protocol="udp"), Port(81, (9000, 9001)))))
-    assert len(apply.applied(before, {}, other, remove_orphans=False, **up).targets) == 2
+    assert len(apply.applied(before, sees, other, remove_orphans=False, **up).targets) == 2
     stopped = apply.changed(before, ["shop-db-1"], stopped=True)
-    assert len(apply.applied(stopped, {}, new, remove_orphans=False, **up).targets) == 2
+    assert len(apply.applied(stopped, sees, new, remove_orphans=False, **up).targets) == 2
 
 
 def test_the_last_word_about_processors_counts():

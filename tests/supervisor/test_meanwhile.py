@@ -22,6 +22,7 @@ from orchestra.supervisor.booking import Booking
 from orchestra.supervisor.borrowing import Borrowing
 from orchestra.supervisor.care import Care
 from orchestra.supervisor.chronicle import Chronicle
+from orchestra.supervisor.departure import Departure
 from orchestra.supervisor.doors import Doors
 from orchestra.supervisor.execs import Execs
 from orchestra.supervisor.health import HealthWatch
@@ -158,6 +159,11 @@ def test_a_fault_in_a_step_is_one_of_its_container(world: World, capfd: pytest.C
     assert capfd.readouterr().err.endswith("KeyError: 'default'\n")
 
 
+class Silent:
+    async def send(self, _: object) -> None:
+        pass
+
+
 def test_what_is_asked_for_while_another_change_is_written_is_not_lost(world: World) -> None:
     """`stop` during an `up`: the one comes after the other."""
 
@@ -173,6 +179,7 @@ def test_what_is_asked_for_while_another_change_is_written_is_not_lost(world: Wo
             lambda: 0,
             cast(Borrowing, nothing),
             cast(Lending, nothing),
+            Departure(world, booking),
         )
         target = Target(WEB, 1)
         world.seen["web-1"] = Seen(WEB, 1, made=True)
@@ -181,7 +188,7 @@ def test_what_is_asked_for_while_another_change_is_written_is_not_lost(world: Wo
                 wanted = Wanted({"web-1": target})
                 world.change(wanted=wanted)
                 stop = {"id": 1, "do": "stop", "services": None, "force": True}
-                tasks.start_soon(requests.stop, stop, [], cast(Caller, nothing))
+                tasks.start_soon(requests.stop, stop, [], cast(Caller, Silent()))
                 await anyio.wait_all_tasks_blocked()
                 world.change(wanted=wanted)  # what was worked out before `stop` came
             await anyio.wait_all_tasks_blocked()

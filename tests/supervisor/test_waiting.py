@@ -13,6 +13,7 @@ from orchestra.stack.model import HostRoot, Service
 from orchestra.supervisor.api import Caller
 from orchestra.supervisor.book import empty_page
 from orchestra.supervisor.booking import Booking
+from orchestra.supervisor.departure import Departure
 from orchestra.supervisor.execs import Execs
 from orchestra.supervisor.journal import Journal
 from orchestra.supervisor.lending import Lending
@@ -81,7 +82,7 @@ def test_a_run_that_depends_on_nobody_waits_for_its_start_without_spinning(tmp_p
         oneoffs = OneOffs(world, cast(Execs, nothing), cast(Performer, NeverStarts()))
         with anyio.move_on_after(0.3):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(oneoffs.run, "once", {"id": 1}, cast(Caller, nothing))
+                tasks.start_soon(oneoffs.run, "once", {"id": 1}, cast(Caller, nothing), {})
                 await anyio.wait_all_tasks_blocked()
                 world.pulse()
         assert world.waits < 20
@@ -100,7 +101,8 @@ def test_a_stack_that_nobody_uses_any_more_says_so_once_and_takes_its_leave(tmp_
         world.change(wanted=replace(world.wanted, targets={"accounts": lent}))
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(Lending(world, Booking(world, HeldPorts())).run)
+                booking = Booking(world, HeldPorts())
+                tasks.start_soon(Lending(world, booking, Departure(world, booking)).run)
                 while not world.leaving:
                     await world.changed()
                 pulses = world.pulses
