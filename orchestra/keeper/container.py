@@ -12,9 +12,10 @@ from ..logs.layout import STDERR, STDOUT
 from ..logs.writer import Log
 from ..places import Places
 from . import records
+from .holder import Holder
 from .loop import Loop
 from .process import code_and_signal, open_pidfd, start_time
-from .streams import Stream, make_fifo, open_container_side, open_reader
+from .streams import Stream, Terminal, make_fifo, open_ours, open_theirs, open_way_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
+OUTPUTS = (("out", STDOUT), ("err", STDERR))
+"""What the FIFO of a stream has its name end with."""
 OWN_KEYS = ("log", "terminal")
 """What a record on disk has beyond `wire.keeping.Child`."""
 
@@ -31,13 +34,16 @@ OWN_KEYS = ("log", "terminal")
 class Container:
     """`record` is a `wire.keeping.Child` and our own keys; pid 0 while the start is under way."""
 
-    def __init__(self, loop: Loop, places: Places, record: Record) -> None:
+    def __init__(self, loop: Loop, places: Places, holder: Holder, record: Record) -> None:
         self._loop = loop
         self._places = places
+        self._holder = holder
         self.record = record
         self.pidfd = -1
         self.log: Log | None = None
         self.streams: list[Stream] = []
+        self._terminal: Terminal | None = None
+        self._way_in = -1
 
     @property
     def name(self) -> str:
@@ -54,7 +60,7 @@ class Container:
     @property
     def lost_its_terminal(self) -> bool:
         """The master went with the keeper before."""
-        return self.running and self.record["terminal"] and not self.streams
+        return self.running and self.record["terminal"] and self._terminal is None
 
     def child(self) -> Record:
         """The record as the wire has it."""
@@ -67,33 +73,66 @@ class Container:
         return self.log
 
     def make_stdio(self, with_stdin: bool) -> list[int]:
-        """Fresh FIFOs, our ends watched; returns the container's ends of stdin, stdout and stderr."""
-        assert self.log is not None
-        ours: list[int] = []
+        """Fresh FIFOs, our ends watched; returns the container's ends of stdin, stdout and stderr, or none: what a
+        terminal shows is passed on through a FIFO, where it is as safe as all output is."""
+        if self.record["terminal"]:
+            make_fifo(self._fifo("out"), 0o600)
+            self._read("out", STDOUT)
+            self.hold()
+            return []
+        theirs: list[int] = []
         try:
             if with_stdin:
                 make_fifo(self._fifo("in"), 0o644)
-                ours.append(open_container_side(self._fifo("in")))
+                self._way_in = open_ours(self._fifo("in"))
+                theirs.append(open_theirs(self._fifo("in")))
             else:
-                ours.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
-            for ending in ("out", "err"):
+                theirs.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
+            for ending, kind in OUTPUTS:
                 make_fifo(self._fifo(ending), 0o622)
-                ours.append(open_container_side(self._fifo(ending)))
-            self.read_fifos()
+                self._read(ending, kind)
+                theirs.append(open_theirs(self._fifo(ending)))
         except OSError:
-            for descriptor in ours:
+            for descriptor in theirs:
                 os.close(descriptor)
             raise
-        return ours
+        self.hold()
+        return theirs
 
-    def read_fifos(self) -> None:
-        for ending, kind in (("out", STDOUT), ("err", STDERR)):
-            self.read(open_reader(self._fifo(ending)), kind, ending)
+    def read_terminal(self, master: int) -> None:
+        """Log from a terminal, which is ours from here on."""
+        try:
+            if not self.streams:
+                self.make_stdio(with_stdin=False)
+            self._terminal = Terminal(self._loop, master, open_way_out(self._fifo("out")), self.streams[0])
+        except OSError as error:
+            os.close(master)
+            self._goes_on_silently(error)
 
-    def read(self, descriptor: int, kind: int = STDOUT, ending: str = "out") -> None:
-        """Log from a descriptor, which is ours from here on."""
+    def _goes_on_silently(self, error: OSError) -> None:
+        sys.stderr.write(f"keeper: {self.name} goes on without its output: {error}\n")
+
+    def hold(self) -> None:
+        """Have our ends held by somebody else as well."""
+        ours = [stream.descriptor for stream in self.streams]
+        self._holder.hold(self.name, ours if self._way_in < 0 else [*ours, self._way_in])
+
+    def _find_stdio(self, first: int) -> None:
+        """Go on where another keeper was killed; at once with the stream within a line of which it was."""
+        with contextlib.suppress(FileNotFoundError):
+            self._way_in = open_ours(self._fifo("in"))
+        for ending, kind in OUTPUTS[:1] if self.record["terminal"] else OUTPUTS:
+            stream = self._read(ending, kind)
+            if kind == first:
+                stream.take()
+        self.hold()
+
+    def _read(self, ending: str, kind: int) -> Stream:
         assert self.log is not None
-        self.streams.append(Stream(self._loop, descriptor, kind, self.log, self._fifo(ending + ".tail")))
+        descriptor = open_ours(self._fifo(ending))
+        stream = Stream(self._loop, descriptor, kind, self.log)
+        self.streams.append(stream)
+        return stream
 
     def started(self, pid: int) -> None:
         """The start succeeded; the process may have ended since, as long as nobody has reaped it."""
@@ -110,13 +149,11 @@ class Container:
         found = open_pidfd(self.record["pid"], self.record["start_time"]) if self.record["pid"] else None
         if found is not None:
             self.pidfd = found
-        log = self.open_log()
-        log.resume(self.record["run"])
-        if not self.record["terminal"]:
-            try:
-                self.read_fifos()
-            except OSError as error:
-                sys.stderr.write(f"keeper: {self.name} goes on without its output: {error}\n")
+        first = self.open_log().resume(self.record["run"])
+        try:
+            self._find_stdio(first)
+        except OSError as error:
+            self._goes_on_silently(error)
         return found is not None
 
     def ended(self, status: int | None) -> None:
@@ -152,10 +189,16 @@ class Container:
             sys.stderr.write(f"keeper: the record of {self.name} could not be written: {error}\n")
 
     def close_streams(self) -> None:
+        if self._terminal is not None:
+            self._terminal.finish()
+            self._terminal = None
         for stream in self.streams:
             stream.finish()
         self.streams.clear()
-        self._remove("out.tail", "err.tail")
+        if self._way_in >= 0:
+            os.close(self._way_in)
+            self._way_in = -1
+        self._holder.drop(self.name)
 
     def close(self) -> None:
         self.close_streams()

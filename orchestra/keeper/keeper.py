@@ -17,6 +17,7 @@ from .container import Container
 from .engine import Engine
 from .errand import Failed, run
 from .executions import Executions
+from .holder import Holder
 from .listener import Listener
 from .loop import Loop
 from .process import exit_status
@@ -51,6 +52,7 @@ class Keeper:
         self._errands = 0
         self._starters = Starters(loop, engine, self._errand_begun, self._errand_over)
         self._store = Store()
+        self._holder = Holder(loop, places, self._hold_again)
         self._executions = Executions(loop, self._tell)
         self._connections: set[Connection] = set()
         self._acts: dict[str, Callable[[Connection, Message, list[int]], Message | None]] = {
@@ -71,6 +73,7 @@ class Keeper:
     def serve(self) -> None:
         """Until SIGTERM, or `quit` and the end of the supervisor."""
         self._adopt()
+        self._holder.replace()
         listener = Listener(self._loop, self._places.run, os.path.basename(self._places.keeper_socket), self._accept)
         self._caretaker.on_gone = self._no_supervisor
         self._caretaker.start()
@@ -83,6 +86,7 @@ class Keeper:
         for container in self._containers.values():
             container.close()
         if self._quitting:
+            self._holder.end()
             release(self._places)
 
     def reap(self) -> None:
@@ -146,12 +150,12 @@ class Keeper:
         if len(given) not in (0, 3):
             raise Failed("launch", errno.EINVAL, "launch takes three descriptors or none: stdin, stdout, stderr")
         with_stdin = bool(spec["orchestra"]["stdin"])
-        container = Container(self._loop, self._places, _record(message))
+        container = Container(self._loop, self._places, self._holder, _record(message))
         container.save()
         container.open_log().begin(container.record["run"])
         try:
             stdio = [os.dup(descriptor) for descriptor in given]
-            if not given and not container.record["terminal"]:
+            if not given:
                 stdio = container.make_stdio(with_stdin)
         except OSError:
             container.failed(before)
@@ -168,7 +172,7 @@ class Keeper:
             self._answer(connection, message, {**result, **times}, masters)
             for master in masters:
                 self._store.put(TERMINAL + name, os.dup(master))
-                container.read(master)
+                container.read_terminal(master)
             self._await(result["pid"], lambda status: self._ended(container, status))
 
         self._starters.add(Start(spec, stdio, done))
@@ -264,7 +268,7 @@ class Keeper:
         name = str(message["name"])
         container = self._containers.get(name.removeprefix(TERMINAL)) if name.startswith(TERMINAL) else None
         if container is not None and container.lost_its_terminal:
-            container.read(os.dup(descriptors[0]))
+            container.read_terminal(os.dup(descriptors[0]))
         self._store.put(name, descriptors.pop())
         return {}
 
@@ -333,7 +337,7 @@ class Keeper:
     def _adopt(self) -> None:
         """Take over what an earlier keeper left."""
         for record in records.load_all(self._places.children):
-            container = Container(self._loop, self._places, record)
+            container = Container(self._loop, self._places, self._holder, record)
             self._containers[container.name] = container
             if container.record["ended"] is not None:
                 continue
@@ -345,6 +349,11 @@ class Keeper:
                 self._undo(container)
             else:
                 container.ended(None)
+
+    def _hold_again(self) -> None:
+        for container in self._containers.values():
+            if container.streams:
+                container.hold()
 
     def _undo(self, container: Container) -> None:
         self._kill_all(container.record["cgroup"], lambda _, __: self._ended(container, None))

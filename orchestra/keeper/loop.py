@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT
+EDGE = select.EPOLLET
 Handler = Callable[[int], None]
 
 

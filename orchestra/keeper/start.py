@@ -38,18 +38,12 @@ def ensure_keeper(places: Places) -> None:
     """
     if answers(places):
         return
-    # What containers write while nobody else holds their FIFOs would vanish with the last of them.
-    held = hold_fifos(places)
-    try:
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            spawn(places)
-            if _answers_within(places, ANOTHER):
-                return
-        raise OrchestraError(f"the keeper of stack {places.name} does not answer", f"read {places.own_log}")
-    finally:
-        for descriptor in held:
-            os.close(descriptor)
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        spawn(places)
+        if _answers_within(places, ANOTHER):
+            return
+    raise OrchestraError(f"the keeper of stack {places.name} does not answer", f"read {places.own_log}")
 
 
 def _answers_within(places: Places, patience: float) -> bool:
@@ -62,6 +56,7 @@ def _answers_within(places: Places, patience: float) -> bool:
 def sweep(places: Places) -> None:
     """Remove what keepers that were killed left in the run directory of a stack that is no more."""
     from .claim import claim, release
+    from .holder import kill_recorded
 
     if not os.path.isdir(places.run) or (lock := claim(places)) is None:
         return
@@ -71,6 +66,7 @@ def sweep(places: Places) -> None:
     for folder in (places.pins, f"{places.run}/files"):
         with contextlib.suppress(OSError):  # never made, or something is in there: not ours to decide
             os.rmdir(folder)
+    kill_recorded(places)
     release(places)
     os.close(lock)
 
@@ -94,21 +90,6 @@ def answers(places: Places) -> bool:
     finally:
         os.close(folder)
     return True
-
-
-def hold_fifos(places: Places) -> list[int]:
-    """Keep the FIFOs of all containers open, so that what is in them stays there."""
-    flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        names = os.listdir(places.fifos)
-    except FileNotFoundError:
-        return []
-    held = []
-    for name in names:
-        if name.endswith((".out", ".err")):
-            with contextlib.suppress(OSError):  # gone in this moment
-                held.append(os.open(f"{places.fifos}/{name}", flags))
-    return held
 
 
 def spawn(places: Places) -> None:

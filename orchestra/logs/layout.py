@@ -19,8 +19,8 @@ DROPPED = 5
 """Bytes that could not be written (a full disk); their number is the record's `extra`."""
 
 LONGEST_LINE = 64 * 1024
-"""A line that is longer is written in pieces, so that the keeper's memory is bounded; counted back from the end, each
-piece is a line, so that what a reader has to look at is bounded as well (docker's json-file does so by 16 KiB)."""
+"""A line that is longer comes out in pieces, as does one that takes up half of its pipe: the rest has to fit. Counted
+back from the end, each piece is a line, so that what a reader looks at is bounded (docker's json-file: by 16 KiB)."""
 
 RECORD = struct.Struct("<QQQIB3x")
 """offset, wall clock in nanoseconds, extra, run, kind."""

@@ -7,13 +7,13 @@ import time
 
 import pytest
 from fake_supervisor import FakeSupervisor, Request, Talk, row, status
+from logs.piped import PipedLog
 from test_cli_up import write_log
 
 from orchestra.cli.colours import prefix_colours
 from orchestra.cli.moments import moment
 from orchestra.errors import OrchestraError
 from orchestra.logs.layout import STDERR, STDOUT
-from orchestra.logs.writer import Log
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_following_ends_with_the_stack(process, places, store):
 
 
 def with_log(directory: str, data: bytes) -> None:
-    log = Log(directory, 1 << 20, 3)
+    log = PipedLog(directory, 1 << 20, 3)
     log.begin(2)
     log.write(STDOUT, data)
     log.close()

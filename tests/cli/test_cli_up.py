@@ -10,9 +10,9 @@ import time
 
 import pytest
 from fake_supervisor import FakeSupervisor, Request, Talk, row, status
+from logs.piped import PipedLog
 
 from orchestra.logs.layout import STDERR, STDOUT
-from orchestra.logs.writer import Log
 from orchestra.stack.model import Stack
 from orchestra.wire.codec import decode
 
@@ -346,7 +346,7 @@ def test_a_stop_is_said_again_to_a_new_supervisor(window, places):
 
 
 def write_log(directory: str, data: bytes, stream: int = STDOUT) -> None:
-    log = Log(directory, 1 << 20, 3)
+    log = PipedLog(directory, 1 << 20, 3)
     log.write(stream, data)
     log.close()
 

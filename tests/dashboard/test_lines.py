@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from logs.piped import PipedLog
 
 from orchestra.cli.dashboard import address
 from orchestra.dashboard.board import Board
@@ -20,7 +21,6 @@ from orchestra.dashboard.serve import Wishes, listening, warning
 from orchestra.errors import OrchestraError
 from orchestra.logs.layout import STDERR, STDOUT
 from orchestra.logs.render import plain
-from orchestra.logs.writer import Log
 from orchestra.stack.model import Stack
 
 
@@ -53,7 +53,7 @@ def test_lines_are_shown_without_commands_for_a_terminal():
 @pytest.fixture
 def directory(tmp_path: Path) -> str:
     """A log of a thousand lines, every hundredth of them an error."""
-    log = Log(str(tmp_path / "log"), 1 << 20, 3)
+    log = PipedLog(str(tmp_path / "log"), 1 << 20, 3)
     log.begin(1)
     for number in range(1000):
         log.write(STDOUT, f"{'ERROR' if number % 100 == 0 else 'INFO'} line {number}\n".encode())
@@ -92,7 +92,7 @@ def test_hits_are_chosen_by_pattern_case_level_and_time(directory):
 
 def test_several_logs_come_in_the_order_of_time(directory, tmp_path):
     """Each line names its log."""
-    other = Log(str(tmp_path / "other"), 1 << 20, 3)
+    other = PipedLog(str(tmp_path / "other"), 1 << 20, 3)
     other.write(STDOUT, b"INFO line of another\n")
     other.close()
     found = search([directory, str(tmp_path / "other")], Query(text="line", limit=2))
@@ -116,7 +116,7 @@ def board_with(directory: str) -> Board:
 def test_a_flood_is_cut_and_said_to_be(tmp_path):
     """However much comes between two looks, a page gets a bounded part, and the end of it."""
     directory = str(tmp_path / "log")
-    log = Log(directory, 64 << 20, 3)
+    log = PipedLog(directory, 64 << 20, 3)
     log.write(STDOUT, b"first\n")
     follower = Follower(board_with(directory), "", [], 10)
     assert follower.look_for_more() == [{"stack": "t", "service": "a", "container": "t-a-1"}]
@@ -135,7 +135,7 @@ def test_a_flood_is_cut_and_said_to_be(tmp_path):
 def test_a_line_that_goes_on_is_told_as_a_whole(tmp_path):
     """A page shows half a line at once, and replaces it by what has become of it."""
     directory = str(tmp_path / "log")
-    log = Log(directory, 64 << 20, 3)
+    log = PipedLog(directory, 64 << 20, 3)
     follower = Follower(board_with(directory), "", [], 10)
     follower.look_for_more()
 
@@ -143,16 +143,16 @@ def test_a_line_that_goes_on_is_told_as_a_whole(tmp_path):
         return [(line[4], len(line) - 5) for line in follower.pull()[0]]
 
     log.write(STDOUT, b"first\nname")
-    log.let_go(STDOUT)
+    log.inflows[STDOUT].let_go()
     assert told() == [("first", 0), ("name", 0)]
     log.write(STDOUT, b"? ")
-    log.let_go(STDOUT)
+    log.inflows[STDOUT].let_go()
     log.write(STDERR, b"other\n")
     assert told() == [("name? ", 1), ("other", 0)]
     log.write(STDOUT, b"Ada\nlast\n")
     assert told() == [("name? Ada", 1), ("last", 0)]
     log.write(STDOUT, b"\x1b[31m")
-    log.let_go(STDOUT)
+    log.inflows[STDOUT].let_go()
     log.write(STDOUT, b"red\n")
     log.close()
     assert told() == [("red", 0)]

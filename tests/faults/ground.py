@@ -219,6 +219,10 @@ class Ground:
     def supervisor(self) -> int:
         return next((pid for pid, words in self.processes().items() if words.startswith("orchestra-supervisor")), 0)
 
+    def holder(self) -> int:
+        """The process that has the pipes of containers open beside the keeper; its environment is empty."""
+        return int(json.loads(Path(f"{self.places.run}/holder.json").read_text())["pid"])
+
     def pids(self, container: str) -> list[int]:
         """All processes of a container, by its cgroup."""
         return members(f"{unified()}/{self.places.cgroup(container)}")

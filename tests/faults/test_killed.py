@@ -169,7 +169,7 @@ def test_down_works_with_both_dead(served: tuple[Ground, int]) -> None:
     ground, _ = served
     held = ground.namespaces()
     assert held
-    pids = [*ground.pids("t-web-1"), *ground.pids("t-idle-1")]
+    pids = [*ground.pids("t-web-1"), *ground.pids("t-idle-1"), ground.holder()]
     ground.kill_both()
     ground.down()
     assert all(ends(pid) for pid in pids)
@@ -179,10 +179,12 @@ def test_down_works_with_both_dead(served: tuple[Ground, int]) -> None:
 def test_down_works_with_both_and_all_containers_dead(served: tuple[Ground, int]) -> None:
     """Everything was killed: pins, links and folders still go."""
     ground, _ = served
+    holder = ground.holder()
     ground.kill_both()
     for name in ("t-web-1", "t-idle-1"):
         kill(ground.pid(name))
     ground.down()
+    assert ends(holder)
     ground.nothing_left()
 
 

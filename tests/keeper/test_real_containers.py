@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import signal
 import time
@@ -135,6 +136,40 @@ def test_standard_streams_can_be_opened_again(box: Box) -> None:
     box.launch("sh", "-c", "echo out > /dev/stdout; echo err > /dev/stderr", user={"uid": 1000, "gid": 1000})
     assert box.client.exited("cart")["code"] == 0
     assert sorted(box.house.log("cart").split()) == [b"err", b"out"]
+
+
+def test_nobody_inside_reads_back_what_was_written(box: Box) -> None:
+    """Root inside is not the owner of /dev/stdout, and what it has open of it only takes."""
+    script = """
+import os
+for way in (os.O_RDONLY, os.O_RDWR):
+    for fd in (1, 2):
+        try:
+            os.open(f"/proc/self/fd/{fd}", way | os.O_NONBLOCK)
+            print("read")
+        except PermissionError:
+            print("refused")
+try:
+    os.read(1, 1)
+except OSError as error:
+    print(error.errno)
+print(*map(os.readlink, ("/proc/self/fd/1", "/proc/self/fd/2")))
+"""
+    box.launch("python3", "-c", script)
+    assert box.client.exited("cart")["code"] == 0
+    assert box.house.log("cart").decode().split() == ["refused"] * 4 + [str(errno.EBADF), "/cart.out", "/cart.err"]
+
+
+def test_what_a_terminal_has_shown_is_logged_by_the_next_keeper(box: Box) -> None:
+    """Also where no supervisor has its master: what came out of it lies in a pipe that somebody else holds."""
+    box.launch("sh", "-c", "stty -onlcr; trap '' HUP; read line; echo got $line", terminal=True)
+    fifo = os.open(f"{box.places.fifos}/cart.out", os.O_WRONLY)
+    box.house.kill(box.keeper)
+    os.write(fifo, b"shown\n")  # passed on, and the keeper was killed before it could move it
+    os.close(fifo)
+    box.house.start(engine=Engine())
+    box.connect()
+    until(lambda: b"shown\n" in box.house.log("cart"), "what was passed on")
 
 
 def test_a_program_that_is_not_there_is_named(box: Box) -> None:

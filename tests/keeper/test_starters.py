@@ -99,4 +99,4 @@ def open_fifos(pid: int) -> set[str]:
     for descriptor in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):  # closed since it was listed
             paths.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
-    return {path.rpartition("/")[2].partition(".")[0] for path in paths if "/fifo/" in path}
+    return {path.rpartition("/")[2].partition(".")[0] for path in paths if path.endswith((".out", ".err"))}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import socket
+import stat
 import struct
 import termios
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from orchestra.client import dial
 from orchestra.keeper import start
-from orchestra.keeper.start import ensure_keeper, hold_fifos
+from orchestra.keeper.start import ensure_keeper
 from orchestra.wire.frames import LIMIT, encode
 
 from .conftest import House, run_python, until
@@ -47,12 +49,11 @@ def test_no_line_is_lost_when_the_keeper_is_killed(house: House) -> None:
 
 
 def test_half_a_line_survives_the_keeper(house: House) -> None:
-    """A line whose beginning the old keeper has read and whose end the new one reads is one line."""
+    """A line whose beginning the old keeper has seen and whose end the new one sees is one line."""
     keeper = house.start()
     client = house.connect()
     client.launch("cart", "printf half; read a; echo ' and half'", stdin=True)
-    kept = Path(f"{house.places.fifos}/cart.out.tail")
-    until(lambda: kept.exists() and kept.read_bytes() == b"half", "the first half")
+    until(lambda: waiting(f"{house.places.fifos}/cart.out") == 4 or house.log("cart"), "the first half")
     house.kill(keeper)
     house.start()
     client = house.connect()
@@ -68,20 +69,86 @@ def test_a_writer_gets_no_sigpipe_without_a_keeper(house: House) -> None:
     client = house.connect()
     client.launch("cart", "read a; echo one; echo two; read b; exit 0", stdin=True)
     house.kill(keeper)
-    held = hold_fifos(house.places)
     with open(f"{house.places.fifos}/cart.in", "w") as file:
         file.write("go\n")
         file.flush()
         until(lambda: waiting(f"{house.places.fifos}/cart.out") == len("one\ntwo\n"), "both lines in the pipe")
         assert house.contained()
         house.start()
-        for descriptor in held:
-            os.close(descriptor)
         client = house.connect()
         client.children()
         until(lambda: house.log("cart") == b"one\ntwo\n", "what was written without a keeper")
         file.write("go\n")
     assert client.exited("cart")["signal"] is None
+
+
+def holder(house: House) -> int:
+    """The process that holds pipes beside the keeper."""
+    record = Path(f"{house.places.run}/holder.json")
+    return int(json.loads(record.read_text())["pid"]) if record.exists() else 0
+
+
+def test_a_holder_that_dies_is_started_again(house: House) -> None:
+    """And the next keeper has one of its own, which takes the place of the one before."""
+    keeper = house.start()
+    client = house.connect()
+    client.launch("cart", "read a; echo one; read b; exit 0", stdin=True)
+    first = holder(house)
+    os.kill(first, signal.SIGKILL)
+    second = until(lambda: (now := holder(house)) != first and now, "another holder")
+    house.kill(keeper)
+    with open(f"{house.places.fifos}/cart.in", "w") as file:
+        file.write("go\n")
+        file.flush()
+        until(lambda: waiting(f"{house.places.fifos}/cart.out") == len("one\n"), "a line that nobody has read")
+        house.start()
+        house.connect().children()
+        assert not os.path.exists(f"/proc/{second}/exe")
+        assert holder(house) not in (0, first, second)
+        file.write("go\n")
+    until(lambda: house.log("cart") == b"one\n", "the line")
+
+
+def test_the_last_words_without_a_keeper_are_kept(house: House) -> None:
+    """Of a container that ends while nobody reads; whoever held them ends with the stack."""
+    keeper = house.start()
+    client = house.connect()
+    pid = client.launch("cart", "read a; echo last words", stdin=True)["pid"]
+    house.kill(keeper)
+    Path(f"{house.places.fifos}/cart.in").write_text("go\n")
+    until(lambda: not os.path.exists(f"/proc/{pid}/exe"), "the end of the container")
+    assert os.path.exists(f"/proc/{holder(house)}/exe")
+    house.start()
+    house.connect().children()
+    assert house.log("cart") == b"last words\n"
+
+
+def test_a_holder_ends_when_nothing_can_come_any_more(house: House) -> None:
+    """Also where no keeper ever comes back."""
+    keeper = house.start()
+    client = house.connect()
+    pid = client.launch("cart", "exec sleep 600")["pid"]
+    left = holder(house)
+    house.kill(keeper)
+    assert os.path.exists(f"/proc/{left}/exe")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{left}/exe"), "its end")
+
+
+def test_output_goes_one_way(house: House) -> None:
+    """Standard output and error can only be written to, under names that say nothing about the host; by whoever opens
+    /dev/stdout anew, too. Standard input can only be read."""
+    house.start()
+    client = house.connect()
+    client.children()
+    client.launch(
+        "cart", "for n in 0 1 2; do readlink /proc/$$/fd/$n; grep flags /proc/$$/fdinfo/$n; done", stdin=True
+    )
+    client.exited("cart")
+    words = house.log("cart").decode().split()
+    assert words[::3] == ["/cart.in", "/cart.out", "/cart.err"]
+    assert [int(flags, 8) & os.O_ACCMODE for flags in words[2::3]] == [os.O_RDONLY, os.O_WRONLY, os.O_WRONLY]
+    assert stat.S_IMODE(os.stat(f"{house.places.fifos}/cart.out").st_mode) & 0o007 == 0o002
 
 
 def test_an_end_without_a_keeper_is_found(house: House) -> None:

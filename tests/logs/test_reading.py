@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logs.piped import PipedLog
 from orchestra.logs import writer
 from orchestra.logs.follow import Follower, follow, merge
 from orchestra.logs.last import last_words
 from orchestra.logs.layout import LONGEST_LINE, STDERR, STDOUT, segments
 from orchestra.logs.reader import Block, Cursor, Segment, read
 from orchestra.logs.render import Renderer
-from orchestra.logs.writer import Log
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +30,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer.time, "time_ns", lambda: next(ticks))
 
 
-def make(directory: Path, lines: int, max_size: int = 1 << 20, max_files: int = 1000) -> Log:
+def make(directory: Path, lines: int, max_size: int = 1 << 20, max_files: int = 1000) -> PipedLog:
     """Lines "1", "2", …, each a block of its own, even ones on standard error."""
-    log = Log(str(directory), max_size, max_files)
+    log = PipedLog(str(directory), max_size, max_files)
     for number in range(1, lines + 1):
         log.write(STDERR if number % 2 == 0 else STDOUT, b"%d\n" % number)
     return log
@@ -79,11 +79,11 @@ def test_lines_in_pieces_are_lines(
 ) -> None:
     """Whatever was let go within a line: the last lines are the last ones of what is shown of all."""
     directory = str(tmp_path_factory.mktemp("log"))
-    log = Log(directory, max_size, 1000)
+    log = PipedLog(directory, max_size, 1000)
     for stream, data, wait in pieces:
         log.write(stream, data)
         if wait:
-            log.let_go(stream)
+            log.inflows[stream].let_go()
     log.close()
     shown = rendered(read(directory)).splitlines(True)
     assert rendered(read(directory, tail=tail, joined=joined)) == b"".join(shown[max(len(shown) - tail, 0) :])
@@ -96,13 +96,13 @@ def rendered(blocks: Iterable[Block]) -> bytes:
 
 def test_a_line_that_came_in_pieces_is_read_as_one(tmp_path: Path) -> None:
     """So a search finds a word that was written in two; who follows gets each piece when it is there."""
-    log = Log(str(tmp_path), 1 << 20, 2)
+    log = PipedLog(str(tmp_path), 1 << 20, 2)
     cursor = Cursor(str(tmp_path))
     log.write(STDOUT, b"one\nna")
-    log.let_go(STDOUT)
+    log.inflows[STDOUT].let_go()
     assert [block.data for block in cursor.pull()] == [b"one\n", b"na"]
     log.write(STDOUT, b"me? ")
-    log.let_go(STDOUT)
+    log.inflows[STDOUT].let_go()
     log.write(STDERR, b"other\n")
     log.write(STDOUT, b"Ada\n")
     assert [block.data for block in cursor.pull()] == [b"me? ", b"other\n", b"Ada\n"]
@@ -118,7 +118,7 @@ def test_tail_counts_the_wanted_stream_only(tmp_path: Path) -> None:
 
 def test_tail_within_one_block(tmp_path: Path) -> None:
     """Blocks hold many lines; the place is found inside, also with a last line that is not finished."""
-    log = Log(str(tmp_path), 1 << 20, 2)
+    log = PipedLog(str(tmp_path), 1 << 20, 2)
     log.write(STDOUT, b"1\n2\n3\n4\n")
     assert numbers(read(str(tmp_path), tail=3)) == [2, 3, 4]
     log.write(STDOUT, b"5")
@@ -132,11 +132,11 @@ def test_tail_of_what_has_no_newlines_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, tail: int
 ) -> None:
     """Neither what is shown nor what is read for it grows with the log: each piece counts as a line."""
-    log = Log(str(tmp_path), 1 << 20, 10)
+    log = PipedLog(str(tmp_path), 1 << 20, 10)
     log.write(STDOUT, b"first\n")
     for _ in range((4 << 20) // piece):
         log.write(STDOUT, b"x" * piece)
-        log.let_go(STDOUT)
+        log.flush()
     seen: list[int] = []
     monkeypatch.setattr(
         Segment, "read", lambda self, start, end: seen.append(end - start) or os.pread(self._log, end - start, start)
@@ -160,7 +160,7 @@ def test_since_and_until(tmp_path: Path, max_size: int) -> None:
 
 def test_neighbours_are_joined(tmp_path: Path) -> None:
     """Where times do not matter, a thousand small blocks of one stream come as one."""
-    log = Log(str(tmp_path), 1 << 20, 2)
+    log = PipedLog(str(tmp_path), 1 << 20, 2)
     for number in range(1000):
         log.write(STDOUT, b"%d\n" % number)
     assert [numbers([block]) for block in read(str(tmp_path), joined=True)] == [list(range(1000))]
@@ -175,7 +175,7 @@ def test_no_log_reads_as_nothing(tmp_path: Path) -> None:
 def test_a_cursor_goes_on_across_rotation(tmp_path: Path) -> None:
     """Every line once, though segments come and go between two looks."""
     cursor = Cursor(str(tmp_path))
-    log = Log(str(tmp_path), 30, 3)
+    log = PipedLog(str(tmp_path), 30, 3)
     seen: list[int] = []
     for number in range(1, 200):
         log.write(STDOUT, b"%d\n" % number)
@@ -216,7 +216,7 @@ def test_a_cursor_finds_a_log_that_was_begun_anew(tmp_path: Path) -> None:
 
 def test_several_logs_merge_by_time(tmp_path: Path) -> None:
     """Blocks come in the order in which they were written, each with its log's name."""
-    logs = {name: Log(str(tmp_path / name), 1 << 20, 2) for name in "ab"}
+    logs = {name: PipedLog(str(tmp_path / name), 1 << 20, 2) for name in "ab"}
     for number, name in enumerate("abbaab"):
         logs[name].write(STDOUT, b"%d\n" % number)
     merged = list(merge({name: read(str(tmp_path / name)) for name in "ab"}))
@@ -225,7 +225,7 @@ def test_several_logs_merge_by_time(tmp_path: Path) -> None:
 
 def test_a_line_in_pieces_is_not_interrupted_by_other_logs(tmp_path: Path) -> None:
     """However much later its end was written than what others wrote meanwhile; the next line waits for its time."""
-    long, other = Log(str(tmp_path / "long"), 1 << 23, 2), Log(str(tmp_path / "other"), 1 << 20, 2)
+    long, other = PipedLog(str(tmp_path / "long"), 1 << 23, 2), PipedLog(str(tmp_path / "other"), 1 << 20, 2)
     for piece in (b"x" * (1 << 21), b"y" * (1 << 21), b"z\n", b"next\n"):
         long.write(STDOUT, piece)
         other.write(STDOUT, b"%d\n" % len(piece))
@@ -286,7 +286,7 @@ def test_a_block_that_is_half_written_is_read_to_its_end(tmp_path: Path) -> None
 
 def test_last_words_are_plain(tmp_path: Path) -> None:
     """They stand in the midst of other words: no colour goes on after them, and nothing is written over."""
-    log = Log(str(tmp_path), 1 << 20, 1)
+    log = PipedLog(str(tmp_path), 1 << 20, 1)
     log.write(STDOUT, b"started\n10%\r\x1b[1;31mno \x1b[2Jroom\n\n")
     log.close()
     assert last_words(str(tmp_path)) == "no room"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logs.piped import PipedLog
 from orchestra.logs.layout import (
     DROPPED,
     LOG,
@@ -21,7 +22,6 @@ from orchestra.logs.layout import (
     segments,
 )
 from orchestra.logs.reader import read
-from orchestra.logs.writer import Log
 
 ALL = frozenset((STDOUT, STDERR, RUN_STARTED, RUN_ENDED, DROPPED))
 chunks = st.lists(
@@ -45,7 +45,7 @@ def test_streams_never_tear_each_others_lines(
 ) -> None:
     """Any chunks on two streams: each stream reads back byte for byte, and every block is whole lines."""
     directory = tmp_path_factory.mktemp("log")
-    log = Log(str(directory), 1 << 20, 3)
+    log = PipedLog(str(directory), 1 << 20, 3)
     log.begin(1)
     for stream, chunk in chunks:
         log.write(stream, chunk)
@@ -64,8 +64,8 @@ def test_rotation_loses_only_what_it_has_to(
 ) -> None:
     """Never more files than allowed; what is kept is the end of what was written, cut between lines."""
     directory = tmp_path_factory.mktemp("log")
-    log = Log(str(directory), max_size, max_files)
-    everything = Log(str(directory / "all"), 1 << 20, 1)
+    log = PipedLog(str(directory), max_size, max_files)
+    everything = PipedLog(str(directory / "all"), 1 << 20, 1)
     for stream, chunk in [*chunks, (STDOUT, b"\n"), (STDERR, b"\n")]:
         log.write(stream, chunk)
         everything.write(stream, chunk)
@@ -84,7 +84,7 @@ def test_rotation_loses_only_what_it_has_to(
 
 def test_rotation_goes_on_after_one_that_was_cut_short(tmp_path: Path) -> None:
     """A keeper that is killed between the two files of a segment leaves one: the log is bounded all the same."""
-    log = Log(str(tmp_path), 10, 2)
+    log = PipedLog(str(tmp_path), 10, 2)
     for number in range(4):
         log.write(STDOUT, b"line %d....\n" % number)
     (tmp_path / file_name(segments(str(tmp_path))[0], LOG)).unlink()
@@ -96,10 +96,10 @@ def test_rotation_goes_on_after_one_that_was_cut_short(tmp_path: Path) -> None:
 
 def test_a_line_without_end_comes_in_pieces(tmp_path: Path) -> None:
     """The memory that a line may take is bounded; none of its bytes is lost."""
-    log = Log(str(tmp_path), 1 << 30, 2)
+    log = PipedLog(str(tmp_path), 1 << 30, 2)
     for _ in range(40):
         log.write(STDOUT, b"x" * 10_000)
-        assert len(log.tail(STDOUT)) < LONGEST_LINE + 10_000
+        assert log.inflows[STDOUT].pending < LONGEST_LINE + 10_000
     assert len(written(tmp_path)) > 300_000
     log.close()
     assert written(tmp_path) == b"x" * 400_000
@@ -107,7 +107,7 @@ def test_a_line_without_end_comes_in_pieces(tmp_path: Path) -> None:
 
 def test_a_terminal_is_logged_as_it_comes(tmp_path: Path) -> None:
     """There is one stream only, and a prompt has no newline."""
-    log = Log(str(tmp_path), 1 << 20, 2, whole_lines=False)
+    log = PipedLog(str(tmp_path), 1 << 20, 2, whole_lines=False)
     log.write(STDOUT, b"name? ")
     assert written(tmp_path) == b"name? "
     log.close()
@@ -115,7 +115,7 @@ def test_a_terminal_is_logged_as_it_comes(tmp_path: Path) -> None:
 
 def test_runs_are_told_apart(tmp_path: Path) -> None:
     """Beginning and end of each run stand in the index with the run's number and exit code."""
-    log = Log(str(tmp_path), 1 << 20, 2)
+    log = PipedLog(str(tmp_path), 1 << 20, 2)
     for run in (1, 2):
         log.begin(run)
         log.write(STDOUT, b"hello\n")
@@ -130,12 +130,12 @@ def test_runs_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_writer_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
     """Also behind an index record that a crash cut off."""
-    log = Log(str(tmp_path), 1 << 20, 2)
+    log = PipedLog(str(tmp_path), 1 << 20, 2)
     log.write(STDOUT, b"one\n")
     log.close()
     with open(tmp_path / "000001.idx", "ab") as index:
         index.write(b"torn")
-    log = Log(str(tmp_path), 1 << 20, 2)
+    log = PipedLog(str(tmp_path), 1 << 20, 2)
     log.write(STDERR, b"two\n")
     log.close()
     assert [(block.kind, block.data) for block in read(str(tmp_path))] == [(STDOUT, b"one\n"), (STDERR, b"two\n")]
@@ -143,7 +143,7 @@ def test_a_writer_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
 
 def test_without_a_directory_nothing_is_kept() -> None:
     """`logging: driver: none`: output is read and thrown away."""
-    log = Log("", 1, 1)
+    log = PipedLog("", 1, 1)
     log.begin(1)
     log.write(STDOUT, b"x\n" * 1000)
     log.end(0)
@@ -153,7 +153,7 @@ def test_without_a_directory_nothing_is_kept() -> None:
 def test_a_directory_that_cannot_be_made_is_no_exception(tmp_path: Path) -> None:
     """What was lost is counted, and said as soon as writing works again."""
     (tmp_path / "log").write_text("in the way")
-    log = Log(str(tmp_path / "log"), 1 << 20, 2)
+    log = PipedLog(str(tmp_path / "log"), 1 << 20, 2)
     log.write(STDOUT, b"lost\n")
     (tmp_path / "log").unlink()
     log.write(STDOUT, b"kept\n")
@@ -167,7 +167,7 @@ def test_a_directory_that_cannot_be_made_is_no_exception(tmp_path: Path) -> None
 
 def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
     """What services write may be secret."""
-    log = Log(str(tmp_path / "log"), 1 << 20, 2)
+    log = PipedLog(str(tmp_path / "log"), 1 << 20, 2)
     log.write(STDOUT, b"x\n")
     log.close()
     modes = {os.stat(tmp_path / "log" / name).st_mode & 0o077 for name in os.listdir(tmp_path / "log")}
