@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 import time
 
+from .. import ours
 from ..logs.layout import STDERR, STDOUT
 from ..logs.writer import Log
 from ..places import Places
@@ -175,8 +175,7 @@ class Container:
 
     def _remove(self, *endings: str) -> None:
         for ending in endings:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._fifo(ending))
+            ours.clear(self._fifo(ending))
 
     def _fifo(self, ending: str) -> str:
         return f"{self._places.fifos}/{self.name}.{ending}"

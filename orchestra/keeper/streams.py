@@ -7,6 +7,7 @@ import fcntl
 import os
 import time
 
+from .. import ours
 from ..logs.writer import Log
 from .loop import IN, Loop, Timer
 
@@ -25,8 +26,7 @@ _view = memoryview(_buffer)
 
 def make_fifo(path: str, mode: int) -> None:
     """A fresh FIFO, so that a leftover of an earlier run cannot write into this one."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    ours.clear(path)
     os.mkfifo(path, 0o600)
     os.chmod(path, mode)
 
@@ -147,7 +147,7 @@ def _save_tail(path: str, tail: bytes) -> None:
         if not tail:
             os.unlink(path)
             return
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = ours.create(path)
         try:
             os.write(descriptor, tail)
         finally:
@@ -158,7 +158,6 @@ def _save_tail(path: str, tail: bytes) -> None:
 
 def _load_tail(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return ours.read(path) or b""
     except OSError:
         return b""

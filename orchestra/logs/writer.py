@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 
+from .. import ours
 from .layout import DROPPED, INDEX, LOG, RECORD, RUN_ENDED, RUN_STARTED, STDERR, STDOUT, file_name, segments
 
 LONGEST_LINE = 64 * 1024
@@ -13,8 +14,6 @@ LONGEST_LINE = 64 * 1024
 
 SMALLEST_INDEX = 64 * 1024
 """An index may grow to this before it begins a new segment, and to `max_size` where that is more."""
-
-FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Log:
@@ -159,7 +158,7 @@ class Log:
             self._close_segment()
 
     def _open_last(self) -> None:
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        ours.folder(self._directory)
         existing = segments(self._directory)
         self._open(existing[-1] if existing else 1)
         if self._size >= self._max_size:
@@ -167,9 +166,9 @@ class Log:
 
     def _open(self, number: int) -> None:
         where = f"{self._directory}/{file_name(number, '')}"
-        index = os.open(where + INDEX, FLAGS, 0o600)
+        index = ours.to_append(where + INDEX)
         try:
-            log = os.open(where + LOG, FLAGS, 0o600)
+            log = ours.to_append(where + LOG)
         except OSError:
             os.close(index)
             raise

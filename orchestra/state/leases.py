@@ -7,13 +7,14 @@ holder that was killed finds what it had.
 from __future__ import annotations
 
 import copy
-import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..wire.fits import fitting
 from .files import ensure_folder, read_json, write_json
+from .turns import locked
 
 RANGE = 1 << 16
 FIRST_RANGE = 8  # 524288: above what useradd hands out in /etc/subuid by default for the first few users
@@ -79,13 +80,21 @@ class Leases:
         }
 
 
+def _content(raw: Any) -> dict[str, Any]:
+    for key, shape in _SHAPES.items():
+        fitting(raw.get(key, {}), {str: shape})
+    return dict(raw)
+
+
+_SHAPES: Mapping[str, Any] = {"ranges": int, "subnets": [str], "addresses": {str: str}, "volumes": [str]}
+
+
 @contextmanager
 def leases(path: str) -> Iterator[Leases]:
     ensure_folder(os.path.dirname(path))
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = locked(f"{path}.lock")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        before = read_json(path) or {}
+        before = read_json(path, _content) or {}
         held = Leases(copy.deepcopy(before))
         yield held
         if held.content() != before:

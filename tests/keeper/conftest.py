@@ -146,7 +146,7 @@ class Client:
     def launching(
         self, name: str, script: str, *, run: int = 1, terminal: bool = False, stdin: bool = False, **log: Any
     ) -> dict[str, Any]:
-        cgroup = f"orchestra/test-{os.path.basename(self.places.data)}/{name}"
+        cgroup = self.places.cgroup(name)
         policy = {"directory": self.places.logs(name), "max_size": 1 << 30, "max_files": 3, **log}
         process = {
             "terminal": terminal,
