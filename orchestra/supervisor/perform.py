@@ -29,7 +29,8 @@ from ..runtime import bases, cgroups, sandbox, seccomp
 from ..stack.model import HostRoot, Network, Service
 from ..state import volumes
 from ..state.files import ensure_folder, remove_tree
-from ..state.leases import RANGE, leases
+from ..state.leases import leases
+from ..state.ranges import RANGE
 from ..values import replace
 from ..wire.keeping import SandboxSpec
 from ..wire.spec import Mount
