@@ -160,7 +160,7 @@ def _connect(places: Places, patience: float) -> socket:
     while True:
         try:
             return dial(places.run, "api.sock")
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             if time.monotonic() >= end:
                 raise NotRunning(places.name) from None
         except BlockingIOError:

@@ -50,11 +50,14 @@ def command(
 
 def forget_history(places: Places) -> bool:
     """What a stack that does not run has left of its past. Whether there was any."""
-    if not os.path.exists(places.history):
+    if not os.path.lexists(places.history):
         return False
-    from orchestra.state.archive import Archive
+    from orchestra.state.archive import Archive, Unwritable
 
-    Archive(places.history).remove()
+    try:
+        Archive(places.history).remove()
+    except Unwritable as error:
+        raise OrchestraError(f"cannot remove the history: {error}", "leave --volumes out") from None
     echo(" History  Removed", sys.stderr)
     return True
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 import time
 
+from orchestra import ours
 from orchestra.client import SILENCE, Connection, NotRunning, look_at_keeper
 from orchestra.errors import OrchestraError
+from orchestra.state.newer import refuse_newer
 
 from . import warm
 
@@ -25,7 +27,7 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 def known(places: Places) -> bool:
     """Whether anything of this stack may be alive or kept."""
-    return os.path.isdir(places.run) or os.path.exists(places.wanted)
+    return os.path.lexists(places.run) or os.path.lexists(places.wanted) or _has_cgroup(places)
 
 
 def connect(places: Places, *, changes: bool = False) -> Connection:
@@ -33,10 +35,12 @@ def connect(places: Places, *, changes: bool = False) -> Connection:
 
     A command that `changes` something also wakes a stack that has only been kept on disk (after a reboot).
     """
+    if changes:
+        refuse_newer(places.wanted, places.home.leases)
     try:
         connection = Connection(places)
     except NotRunning:
-        if not (coming(places) or orphaned(places) or (changes and os.path.exists(places.wanted))):
+        if not (coming(places) or orphaned(places) or lost(places) or (changes and os.path.exists(places.wanted))):
             raise
         return start(places)
     return minding(connection, places) if changes else connection
@@ -68,13 +72,14 @@ def at_owner(connection: Connection, home: Home, services: Sequence[str]) -> tup
 
 def start(places: Places) -> Connection:
     """Connect to the supervisor, which is started when none runs. Its keeper's life is its own care."""
+    refuse_newer(places.wanted, places.home.leases)
     try:
         return minding(Connection(places, HEAD_START if warm.started == places.run else 0.0), places)
     except NotRunning:
         pass
     if os.geteuid() != 0:
         raise OrchestraError(f"cannot start stack {places.name}: containers are made by root", "run it with sudo")
-    from orchestra.keeper.start import ensure_keeper
+    from orchestra.keeper.start import call_back, ensure_keeper
 
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -83,6 +88,7 @@ def start(places: Places) -> Connection:
             return Connection(places, ONE_TRY)
         except NotRunning:
             look_at_keeper(places, SILENCE)  # which has no supervisor, and starts none while it is stopped
+            call_back(places)
             continue  # slow, or that keeper was just about to leave
     raise OrchestraError(f"the supervisor of stack {places.name} does not answer", f"read {places.own_log}")
 
@@ -97,16 +103,30 @@ def coming(places: Places) -> bool:
 def orphaned(places: Places) -> bool:
     """Whether containers or namespaces of this boot may live on without a keeper."""
     try:
-        with open(places.boot) as kept, open(BOOT_ID) as current:
-            if kept.read().strip() != current.read().strip():
+        with open(BOOT_ID) as current:
+            if ours.boot(places.boot) not in (None, current.read().strip()):
                 return False
+        return bool(ours.names_in(places.children) or ours.names_in(places.pins))
     except OSError:
         return False
-    return _filled(places.children) or _filled(places.pins)
 
 
-def _filled(folder: str) -> bool:
-    try:
-        return bool(os.listdir(folder))
-    except OSError:
-        return False
+def lost(places: Places) -> bool:
+    """Whether something of the stack lives on although its run directory tells nothing of it."""
+    if _has_cgroup(places):
+        return True
+    from orchestra.keeper.start import lives
+
+    return os.path.lexists(places.wanted) and lives(places)
+
+
+def _has_cgroup(places: Places) -> bool:
+    """In any hierarchy (proc_pid_mountinfo(5))."""
+    with open("/proc/self/mountinfo") as lines:
+        tops = [line.split(" ", 5)[4] for line in lines if " - cgroup" in line]
+    beginning = f"{places.name}-"
+    for top in tops:
+        names = ours.names_in(f"{top}/orchestra")
+        if any(name.startswith(beginning) for name in names) and os.path.isdir(f"{top}/{places.cgroups}"):
+            return True
+    return False

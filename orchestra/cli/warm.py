@@ -10,8 +10,10 @@ from __future__ import annotations
 import itertools
 import os
 
+from orchestra import ours
 from orchestra.errors import OrchestraError
 from orchestra.places import Home, Places
+from orchestra.state.newer import refuse_newer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def warm_up(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     try:
         places = guess(argv, environ)
         if places is not None and not lives(places):
+            refuse_newer(places.wanted, places.home.leases)
             begin(places)
     except (OSError, OrchestraError):
         return
@@ -60,12 +63,7 @@ def values(argv: Sequence[str], *options: str) -> list[str]:
 
 def lives(places: Places) -> bool:
     """Whether a supervisor, or a container that a keeper would have to adopt with care, is there already."""
-    if os.path.exists(places.api_socket):
-        return True
-    try:
-        return bool(os.listdir(places.children))
-    except FileNotFoundError:
-        return False
+    return os.path.lexists(places.api_socket) or bool(ours.names_in(places.children))
 
 
 def begin(places: Places) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from ..places import Places
 from . import records
+from .connection import who_listens
 from .detach import write_to
 from .errand import CHILDREN_UMASK, become_plain
 from .loop import Loop
@@ -49,22 +50,36 @@ class Caretaker:
         self.pid = 0
         self.wanted = True
         self.on_gone: Callable[[], None] = lambda: None
+        self.before_start: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         """Find the one that an earlier keeper started, or start one."""
         if self._first:
             self._since = time.monotonic()
             self.pid = self._first
-            self._save()
+            self.save()
             return
-        if record := records.load(self._record):
-            pidfd = open_pidfd(int(record["pid"]), int(record["start_time"]))
-            if pidfd is not None:
-                self.pid, self._pidfd = int(record["pid"]), pidfd
-                self._since = time.monotonic()
-                self._loop.watch(pidfd, lambda _: self.gone())
-                return
-        self._spawn()
+        pid, pidfd = self._left()
+        if pidfd is None:
+            self._spawn()
+            return
+        self.pid, self._pidfd = pid, pidfd
+        self._since = time.monotonic()
+        self._loop.watch(pidfd, lambda _: self.gone())
+
+    def _left(self) -> tuple[int, int | None]:
+        """The supervisor of an earlier keeper and its pidfd; where its record is lost, it is who listens."""
+        if record := records.load(self._record, records.SUPERVISOR):
+            return record["pid"], open_pidfd(record["pid"], record["start_time"])
+        pid = who_listens(self._run, "api.sock")
+        return pid, open_pidfd(pid, start_time(pid) or 0) if pid else None
+
+    def end(self) -> None:
+        """It is not ours to start any more, nor has the one that runs anything to do."""
+        self.wanted = False
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def gone(self) -> None:
         """It ended."""
@@ -85,6 +100,7 @@ class Caretaker:
     def _spawn(self) -> None:
         if not self.wanted:
             return
+        self.before_start()
         self._since = time.monotonic()
         with contextlib.suppress(OSError):  # then it writes where the one before did
             write_to(self._own_log)
@@ -94,9 +110,9 @@ class Caretaker:
             sys.stderr.write(f"keeper: the supervisor could not be started: {error}\n")
             self.gone()
             return
-        self._save()
+        self.save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
         try:
             records.save(self._run, "supervisor", {"pid": self.pid, "start_time": start_time(self.pid)})
         except FileNotFoundError:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 
+from .. import ours
 from ..errors import OrchestraError
 from ..places import Places
 from .process import unmount
@@ -18,29 +19,28 @@ LOCK = "keeper.lock"
 
 def claim(places: Places) -> int | None:
     """Make the directories and take the keeper's lock. Returns its descriptor, None if another keeper has it."""
-    for directory in (places.home.run, places.home.data, places.run, places.data):
-        make_private(directory)
+    make_private(places.home.run)
+    own_folder(places.run)
+    make_data(places)
     lock = _lock(f"{places.run}/{LOCK}")
     if lock is None:
         return None
     forget_other_boots(places)
     for directory in (places.children, places.fifos):
-        make_private(directory)
+        own_folder(directory)
     return lock
 
 
 def release(places: Places) -> None:
     """The keeper ends together with its stack: nothing of it stays in the run directory."""
-    for directory in (places.children, places.fifos):
-        remove_tree(directory)
-    for path in (places.boot, f"{places.run}/supervisor.json", f"{places.run}/{LOCK}"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-    for entry in os.scandir(places.run):
-        # Of somebody who was killed before it was whole and got its name.
-        if entry.name.endswith(".new") or entry.name.startswith("."):
+    folders = (places.children, places.fifos, f"{places.run}/files", *([] if holds_pins(places) else [places.pins]))
+    for path in (*folders, places.boot, f"{places.run}/supervisor.json", f"{places.run}/{LOCK}"):
+        remove(path)
+    for name in ours.names_in(places.run):
+        # Of somebody who was killed before it was whole and got its name; or spoiled, and of use to nobody now.
+        if name.endswith(".new") or name.startswith(".") or ours.is_aside(name):
             with contextlib.suppress(OSError):
-                os.unlink(entry.path)
+                remove(f"{places.run}/{name}")
     with contextlib.suppress(OSError):  # a command has its turn, and clears away itself
         _unlink_turn(places.lock)
     with contextlib.suppress(OSError):  # something of somebody else's is still there
@@ -60,7 +60,7 @@ def _unlink_turn(path: str) -> None:
 
 def _lock(path: str) -> int | None:
     while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        lock = ours.lock_file(path)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,6 +71,20 @@ def _lock(path: str) -> int | None:
             if os.stat(path).st_ino == os.fstat(lock).st_ino:
                 return lock
         os.close(lock)
+
+
+def make_data(places: Places) -> None:
+    make_private(places.home.data)
+    for directory in (places.home.stacks, places.data):
+        own_folder(directory)
+
+
+def own_folder(directory: str) -> None:
+    """In one that nobody else may enter: what is no folder there, but a link to one, is damage."""
+    if os.path.islink(directory):
+        ours.set_aside(directory)
+    ours.folder(directory)
+    make_private(directory)
 
 
 def make_private(directory: str) -> None:
@@ -85,22 +99,43 @@ def make_private(directory: str) -> None:
 
 def forget_other_boots(places: Places) -> None:
     """Wipe what a reboot made stale: records name processes that are no more, pins have become plain files."""
-    with open(BOOT_ID) as file:
-        now = file.read().strip()
+    with open(BOOT_ID) as current:
+        now = current.read().strip()
+    kept = ours.boot(places.boot)
+    if kept == now:
+        return
+    if kept is not None or not holds_pins(places):
+        locks = (LOCK, os.path.basename(places.lock))
+        for name in ours.names_in(places.run):
+            if name not in locks:
+                remove(f"{places.run}/{name}")
+    mark(places)
+
+
+def mark(places: Places) -> None:
+    """Have the run directory, and say of which boot it is."""
+    make_private(places.home.run)
+    own_folder(places.run)
+    with open(BOOT_ID) as current, open(ours.create(places.boot), "w") as file:
+        file.write(current.read())
+
+
+def holds_pins(places: Places) -> bool:
+    """Whether a namespace is mounted in there. Those of an earlier boot have become plain files: so it can be seen
+    whose directory it is also where its mark is lost."""
     try:
-        with open(places.boot) as file:
-            if file.read().strip() == now:
-                return
-    except FileNotFoundError:
-        pass
-    locks = (LOCK, os.path.basename(places.lock))
-    for entry in os.scandir(places.run):
-        if entry.is_dir(follow_symlinks=False):
-            remove_tree(entry.path)
-        elif entry.name not in locks:
-            os.unlink(entry.path)
-    with open(places.boot, "w") as file:
-        file.write(now + "\n")
+        here = os.stat(places.pins).st_dev
+        return any(os.lstat(f"{places.pins}/{name}").st_dev != here for name in ours.names_in(places.pins))
+    except OSError:
+        return False
+
+
+def remove(path: str) -> None:
+    """Whatever it is, if there is any."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        remove_tree(path)
+    elif os.path.lexists(path):
+        _unlink(path)
 
 
 def remove_tree(directory: str) -> None:

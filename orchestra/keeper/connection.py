@@ -144,6 +144,23 @@ class Connection:
             self.close()
 
 
+def who_listens(directory: str, name: str) -> int:
+    """The pid of who listens on a socket (SO_PEERCRED, unix(7)), 0 where nobody does."""
+    try:
+        folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.setblocking(False)
+            asking.connect(f"/proc/self/fd/{folder}/{name}")
+            return int(struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+    except OSError:
+        return 0
+    finally:
+        os.close(folder)
+
+
 def _rights(descriptors: list[int]) -> list[tuple[int, int, bytes]]:
     if not descriptors:
         return []

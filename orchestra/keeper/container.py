@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 
+from .. import ours
 from ..logs.layout import STDERR, STDOUT
 from ..logs.writer import Log
 from ..places import Places
@@ -114,8 +115,8 @@ class Container:
 
     def hold(self) -> None:
         """Have our ends held by somebody else as well."""
-        ours = [stream.descriptor for stream in self.streams]
-        self._holder.hold(self.name, ours if self._way_in < 0 else [*ours, self._way_in])
+        held = [stream.descriptor for stream in self.streams]
+        self._holder.hold(self.name, held if self._way_in < 0 else [*held, self._way_in])
 
     def _find_stdio(self, first: int) -> None:
         """Go on where another keeper was killed; at once with the stream within a line of which it was."""
@@ -218,8 +219,7 @@ class Container:
 
     def _remove(self, *endings: str) -> None:
         for ending in endings:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._fifo(ending))
+            ours.clear(self._fifo(ending))
 
     def _fifo(self, ending: str) -> str:
         return f"{self._places.fifos}/{self.name}.{ending}"

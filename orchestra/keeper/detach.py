@@ -11,7 +11,7 @@ import signal
 import sys
 
 from ..places import Places
-from .claim import make_private
+from .claim import make_data
 from .process import PR_SET_CHILD_SUBREAPER, prctl
 from .start import is_ours
 
@@ -26,7 +26,7 @@ def detach(places: Places) -> None:
     with contextlib.suppress(PermissionError):  # leads a session already
         os.setsid()
     os.chdir("/")
-    make_private(places.data)
+    make_data(places)
     redirect(places.own_log)
     os.closerange(3, 1 << 20)
     allow_descriptors()

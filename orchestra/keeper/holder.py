@@ -71,8 +71,7 @@ class Holder:
         """Whatever an earlier keeper's held is held by ours by now."""
         kill_recorded(self._places)
         self._alone = True
-        if self._pid:
-            self._save()
+        self.save()
 
     def end(self) -> None:
         """There is nothing to hold any more."""
@@ -91,9 +90,12 @@ class Holder:
         self._channel, self._pid = ours, pid
         self._loop.watch(ours.fileno(), lambda _: self._ended())
         if self._alone:
-            self._save()
+            self.save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """By which a later keeper finds it, should this one be killed."""
+        if self._pid == 0:
+            return
         with contextlib.suppress(OSError):
             records.save(self._places.run, NAME, {"pid": self._pid, "start_time": start_time(self._pid)})
 
@@ -121,10 +123,10 @@ def _complain(name: str, error: OSError) -> None:
 
 def kill_recorded(places: Places) -> None:
     """End the one that a keeper left behind, if there is one."""
-    record = records.load(f"{places.run}/{NAME}.json")
+    record = records.load(f"{places.run}/{NAME}.json", records.SUPERVISOR)
     if record is None:
         return
-    pidfd = open_pidfd(int(record["pid"]), int(record["start_time"]))
+    pidfd = open_pidfd(record["pid"], record["start_time"])
     if pidfd is not None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 
+from ..errors import OrchestraError
 from ..places import Places
 from . import records
 from .caretaker import Caretaker
@@ -18,8 +20,8 @@ from .engine import Engine
 from .errand import Failed, run
 from .executions import Executions
 from .holder import Holder
-from .listener import Listener
 from .loop import Loop
+from .presence import Overtaken, Presence
 from .process import exit_status
 from .starters import Start, Starters
 from .store import Store
@@ -40,8 +42,10 @@ LAST_LOOK = 2.0
 
 
 class Keeper:
-    def __init__(self, places: Places, loop: Loop, engine: Engine, caretaker: Caretaker) -> None:
+    def __init__(self, places: Places, loop: Loop, engine: Engine, caretaker: Caretaker, lock: int) -> None:
         self._places = places
+        self._lock = lock
+        self._presence: Presence | None = None
         self._loop = loop
         self._engine = engine
         self._caretaker = caretaker
@@ -66,6 +70,7 @@ class Keeper:
             "store": self._keep,
             "fetch": self._fetch,
             "drop": self._drop,
+            "appear": self._appear,
             "quit": self._quit,
         }
         self._quitting = False
@@ -74,13 +79,14 @@ class Keeper:
         """Until SIGTERM, or `quit` and the end of the supervisor."""
         self._adopt()
         self._holder.replace()
-        listener = Listener(self._loop, self._places.run, os.path.basename(self._places.keeper_socket), self._accept)
+        self._presence = Presence(self._loop, self._places, self._lock, self._accept)
         self._caretaker.on_gone = self._no_supervisor
+        self._caretaker.before_start = self.appear
         self._caretaker.start()
         self._engine.warm()
         self.reap()  # who ended before anybody listened for SIGCHLD
         self._loop.run()
-        listener.close()
+        self._presence.close()
         for connection in list(self._connections):
             connection.close()
         for container in self._containers.values():
@@ -88,6 +94,33 @@ class Keeper:
         if self._quitting:
             self._holder.end()
             release(self._places)
+
+    def appear(self) -> bool:
+        """Have everything in the run directory by which the keeper and its containers are found, should somebody
+        have removed it. Whether that was so."""
+        if self._presence is None or self._quitting:
+            return False
+        try:
+            lacked = self._presence.restore()
+        except Overtaken:
+            sys.stderr.write("keeper: another keeper has taken over meanwhile\n")
+            self._caretaker.end()
+            self._loop.over = True
+            return False
+        except (OSError, OrchestraError) as error:
+            sys.stderr.write(f"keeper: the run directory cannot be made again: {error}\n")
+            return False
+        if lacked:
+            for container in self._containers.values():
+                container.save()
+            self._holder.save()
+            self._caretaker.save()
+        return lacked
+
+    def called(self) -> None:
+        """By SIGHUP: somebody does not find us, or our supervisor."""
+        self.appear()
+        self._tell({"event": "appear"})
 
     def reap(self) -> None:
         """Wait for every child that ended: containers, errands, the supervisor, orphans of any of them."""
@@ -281,6 +314,9 @@ class Keeper:
             self._store.drop(str(name))
         return {}
 
+    def _appear(self, _: Connection, __: Message, ___: list[int]) -> Message:
+        return {"lacked": self.appear()}
+
     def _quit(self, _: Connection, __: Message, ___: list[int]) -> Message:
         for container in self._containers.values():
             if container.starting or container.running:
@@ -336,7 +372,7 @@ class Keeper:
 
     def _adopt(self) -> None:
         """Take over what an earlier keeper left."""
-        for record in records.load_all(self._places.children):
+        for record in records.load_all(self._places.children, self._places.cgroups):
             container = Container(self._loop, self._places, self._holder, record)
             self._containers[container.name] = container
             if container.record["ended"] is not None:

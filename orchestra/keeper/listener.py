@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 
+from .. import ours
 from .connection import peer_uid
 from .loop import Loop
 
@@ -23,14 +24,22 @@ class Listener:
         # Kept for the moment when there is none left: a client that cannot be accepted would wake us forever.
         self._spare = _spare()
         self._socket = bind(directory, name)
+        self._place = os.lstat(self._path)
         loop.watch(self._socket.fileno(), self._ready)
 
     def close(self) -> None:
         self._loop.forget(self._socket.fileno())
         self._socket.close()
         os.close(self._spare)
-        with contextlib.suppress(FileNotFoundError):
+        if self.is_there():
             os.unlink(self._path)
+
+    def is_there(self) -> bool:
+        """Whether who looks for the socket finds this one."""
+        try:
+            return os.path.samestat(os.lstat(self._path), self._place)
+        except OSError:
+            return False
 
     def _ready(self, _: int) -> None:
         try:
@@ -57,8 +66,7 @@ def bind(directory: str, name: str) -> socket.socket:
     folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         path = f"/proc/self/fd/{folder}/{name}"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        ours.clear(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.setblocking(False)
         listening.bind(path)

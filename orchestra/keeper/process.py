@@ -49,7 +49,7 @@ def open_pidfd(pid: int, started: int) -> int | None:
     """A pidfd of exactly the process that started then; None when it is no more."""
     try:
         descriptor = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):
         return None
     # Looked at after opening: whoever has this number now is whom the descriptor means.
     if start_time(pid) != started:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .engine import Engine
+    from .keeper import Keeper
     from .loop import Loop
 
 PATIENCE = 10.0
@@ -36,7 +37,7 @@ def ensure_keeper(places: Places) -> None:
 
     Blocks for some 50 ms when it has to start one; from asyncio, call it in a thread. Raises OrchestraError.
     """
-    if answers(places):
+    if answers(places) or call_back(places):
         return
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -44,6 +45,26 @@ def ensure_keeper(places: Places) -> None:
         if _answers_within(places, ANOTHER):
             return
     raise OrchestraError(f"the keeper of stack {places.name} does not answer", f"read {places.own_log}")
+
+
+def call_back(places: Places) -> bool:
+    """Have a keeper that lives without its run directory, or whose supervisor does, make it again. Whether there was
+    one and it did."""
+    from . import lost
+
+    pid = lost.find(places)
+    if not pid:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        lost.call(pid)
+    return _answers_within(places, PATIENCE)
+
+
+def lives(places: Places) -> bool:
+    """Whether there is a keeper, in reach or not."""
+    from . import lost
+
+    return lost.find(places) != 0
 
 
 def _answers_within(places: Places, patience: float) -> bool:
@@ -55,17 +76,13 @@ def _answers_within(places: Places, patience: float) -> bool:
 
 def sweep(places: Places) -> None:
     """Remove what keepers that were killed left in the run directory of a stack that is no more."""
-    from .claim import claim, release
+    from .claim import claim, release, remove
     from .holder import kill_recorded
 
     if not os.path.isdir(places.run) or (lock := claim(places)) is None:
         return
     for name in (places.keeper_socket, places.api_socket):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-    for folder in (places.pins, f"{places.run}/files"):
-        with contextlib.suppress(OSError):  # never made, or something is in there: not ours to decide
-            os.rmdir(folder)
+        remove(name)
     kill_recorded(places)
     release(places)
     os.close(lock)
@@ -77,7 +94,7 @@ def answers(places: Places) -> bool:
 
     try:
         folder = os.open(places.run, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -167,7 +184,8 @@ def keep(
         return 0
     default = command is None and supervisor is None
     # The supervisor has the most to import, so it goes first; unless one may be there already, to be found.
-    first = _fork_supervisor(places) if default and not os.path.exists(f"{places.run}/supervisor.json") else 0
+    traces = (f"{places.run}/supervisor.json", places.api_socket)
+    first = _fork_supervisor(places) if default and not any(map(os.path.lexists, traces)) else 0
     from .caretaker import Caretaker
     from .engine import Engine
     from .keeper import Keeper
@@ -177,8 +195,8 @@ def keep(
         supervisor = functools.partial(supervise, places)
     loop = Loop()
     caretaker = Caretaker(loop, places, command or (), environment(places), supervisor, first)
-    keeper = Keeper(places, loop, engine or Engine(), caretaker)
-    _hear_signals(loop, keeper.reap)
+    keeper = Keeper(places, loop, engine or Engine(), caretaker, lock)
+    _hear_signals(loop, keeper)
     gc.freeze()  # children share these pages for longer when the collector leaves them alone
     keeper.serve()
     return 0
@@ -213,13 +231,10 @@ def supervise(places: Places) -> None:
     """
     from importlib import import_module
 
-    from . import records
     from .detach import rename
-    from .process import start_time
 
     # By itself: a keeper that is killed right after its fork has not done so, and the next one has to find it.
-    with contextlib.suppress(OSError):
-        records.save(places.run, "supervisor", {"pid": os.getpid(), "start_time": start_time(os.getpid())})
+    sign(places)
     rename(f"orchestra-supervisor {places.name}")
     os.environ.update(environment(places))  # the same directories, also where an option named them
     gc.set_threshold(50_000)  # imports make many objects and no garbage
@@ -227,7 +242,18 @@ def supervise(places: Places) -> None:
     import_module("orchestra.supervisor.main").main(places)
 
 
-def _hear_signals(loop: Loop, reap: Callable[[], None]) -> None:
+def sign(places: Places) -> None:
+    """Of a supervisor: have the record by which a keeper finds this process and starts no second one."""
+    from . import records
+    from .claim import mark
+    from .process import start_time
+
+    with contextlib.suppress(OSError, OrchestraError):
+        mark(places)
+        records.save(places.run, "supervisor", {"pid": os.getpid(), "start_time": start_time(os.getpid())})
+
+
+def _hear_signals(loop: Loop, keeper: Keeper) -> None:
     """Signals become bytes in a pipe that the loop watches (signal.set_wakeup_fd)."""
     hear, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -235,9 +261,11 @@ def _hear_signals(loop: Loop, reap: Callable[[], None]) -> None:
         numbers = os.read(hear, 4096)
         if signal.SIGTERM in numbers:
             loop.over = True
-        reap()
+        if signal.SIGHUP in numbers:
+            keeper.called()
+        keeper.reap()
 
-    for number in (signal.SIGCHLD, signal.SIGTERM):
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     loop.watch(hear, heard)

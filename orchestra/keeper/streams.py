@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
+from .. import ours
 from ..logs.pipes import SIZE, enlarge
 from ..logs.writer import Inflow, Log
 from .loop import EDGE, IN, Loop, Timer
@@ -22,8 +22,7 @@ MOST_DRAINED = 16
 def make_fifo(path: str, mode: int) -> None:
     """A fresh FIFO, so that a leftover of an earlier run cannot write into this one. Its mode is for whoever opens
     /dev/stdout inside, where its owner is nobody: not even root may read there what others have written."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    ours.clear(path)
     os.mkfifo(path, 0o600)
     os.chmod(path, mode)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from .. import ours
 from .layout import DROPPED, INDEX, LOG, LONGEST_LINE, RECORD, STDERR, STDOUT, file_name, segments
 
 OUTPUT = frozenset((STDOUT, STDERR))
@@ -37,9 +38,9 @@ class Segment:
 
     def __init__(self, directory: str, number: int) -> None:
         self.number = number
-        self._index = os.open(f"{directory}/{file_name(number, INDEX)}", os.O_RDONLY | os.O_CLOEXEC)
+        self._index = ours.to_read(f"{directory}/{file_name(number, INDEX)}")
         try:
-            self._log = os.open(f"{directory}/{file_name(number, LOG)}", os.O_RDONLY | os.O_CLOEXEC)
+            self._log = ours.to_read(f"{directory}/{file_name(number, LOG)}")
         except FileNotFoundError:
             os.close(self._index)
             raise
@@ -148,7 +149,7 @@ class Cursor:
                 alike = joined and current is not None and current[3:] == record[3:]
                 if alike and record[0] - self._at < LARGEST:
                     continue
-                yield from self._up_to(record[0])
+                yield from self._up_to(min(record[0], size))  # what lies beyond is of an index that was spoiled
                 self._current = record
                 if record[4] not in OUTPUT and record[4] in self._kinds:
                     yield Block(record[1], record[4], record[3], b"", record[2])
@@ -211,7 +212,7 @@ class Cursor:
             self._current = before
             if before is None:
                 return False
-            start = before[0]
+            start = min(before[0], end)
             if before[1] < way.since:
                 return True
             if before[4] in OUTPUT and before[4] in self._kinds:

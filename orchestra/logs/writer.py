@@ -7,13 +7,12 @@ import fcntl
 import os
 import time
 
+from .. import ours
 from . import pipes
 from .layout import DROPPED, INDEX, LOG, LONGEST_LINE, RECORD, RUN_ENDED, RUN_STARTED, file_name, segments
 
 SMALLEST_INDEX = 64 * 1024
 """An index may grow to this before it begins a new segment, and to `max_size` where that is more."""
-
-FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Log:
@@ -151,7 +150,7 @@ class Log:
         return 0
 
     def _open_last(self) -> None:
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        ours.folder(self._directory)
         existing = segments(self._directory)
         self._open(existing[-1] if existing else 1)
         if self._size >= self._max_size:
@@ -159,9 +158,9 @@ class Log:
 
     def _open(self, number: int) -> None:
         where = f"{self._directory}/{file_name(number, '')}"
-        index = os.open(where + INDEX, FLAGS | os.O_APPEND, 0o600)
+        index = ours.to_append(where + INDEX)
         try:
-            log = os.open(where + LOG, FLAGS, 0o600)  # no O_APPEND: splice(2) refuses it
+            log = ours.to_extend(where + LOG)
         except OSError:
             os.close(index)
             raise

@@ -14,6 +14,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestra import ours
 from orchestra.errors import OrchestraError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Result = TypeVar("Result")
 _CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
 _MS_BIND = 0x1000
-_MNT_DETACH = 2
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 
 # Own handle: argtypes are set on it, and errno is kept for each thread.
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -114,16 +115,16 @@ def is_socket_in(pin: str, opened: socket.socket) -> bool:
 def is_pinned(pin: str) -> bool:
     """Whether a namespace is mounted there; a plain file is what a reboot or a crash leaves."""
     try:
-        here = os.stat(pin)
+        here = os.lstat(pin)
         folder = os.stat(os.path.dirname(pin))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return here.st_dev != folder.st_dev
 
 
 def pin_new_namespace(pin: str) -> None:
     """A new network namespace, kept alive by a bind mount (`network_namespaces(7)`)."""
-    os.makedirs(os.path.dirname(pin), mode=0o700, exist_ok=True)
+    ours.folder(os.path.dirname(pin))
     os.close(os.open(pin, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0))
 
     def make() -> None:
@@ -141,9 +142,9 @@ def pin_new_namespace(pin: str) -> None:
 def unpin(pin: str) -> None:
     """Let the namespace go. Whatever lies at the path goes too, mounted or not, mounted twice or not."""
     while is_pinned(pin):
-        _call(pin, _libc.umount2, os.fsencode(pin), _MNT_DETACH)
-    if os.path.lexists(pin):
-        os.unlink(pin)
+        _call(pin, _libc.umount2, os.fsencode(pin), _MNT_DETACH | _UMOUNT_NOFOLLOW)
+    with contextlib.suppress(NotADirectoryError):
+        ours.clear(pin)
 
 
 def _call(name: str, function: Callable[..., int], *arguments: object) -> None:

@@ -7,7 +7,6 @@ written on behalf of the container.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -16,6 +15,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
+from .. import ours
 from . import cgroups, syscalls
 from .failure import StartError, step
 
@@ -53,7 +53,7 @@ def remove(user_pin: str, net_pin: str) -> None:
 def pinned(pin: str) -> bool:
     """A namespace is mounted there, not a plain file that a reboot left behind."""
     try:
-        fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(pin, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -147,7 +147,7 @@ def raise_loopback() -> None:
 
 def _pin(namespace: str, pin: str) -> None:
     _unpin(pin)
-    os.makedirs(os.path.dirname(pin), 0o700, exist_ok=True)
+    ours.folder(os.path.dirname(pin))
     os.close(os.open(pin, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     syscalls.mount(namespace, pin, "", syscalls.MS_BIND)
 
@@ -155,8 +155,7 @@ def _pin(namespace: str, pin: str) -> None:
 def _unpin(pin: str) -> None:
     while True:
         try:
-            syscalls.umount2(pin, syscalls.MNT_DETACH)
+            syscalls.umount2(pin, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
         except OSError:
             break  # not mounted, or not there
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(pin)
+    ours.clear(pin)

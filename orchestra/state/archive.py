@@ -16,6 +16,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
+from .. import ours
 from ..plan.probesum import ProbeSum
 from ..wire.api import Event
 from ..wire.history import METRICS, Alert
@@ -76,7 +77,8 @@ class Archive:
         self._subjects: dict[tuple[str, str], int] = {}
 
     def open(self) -> None:
-        """Open or begin the file. One that is damaged, or of a newer version, is set aside, and a new one begun."""
+        """Open or begin the file. One that is damaged is set aside, and a new one begun; one of a newer
+        version stays as it is."""
         if self._connection is not None:
             return
         try:
@@ -96,11 +98,12 @@ class Archive:
         self._subjects = {}
 
     def remove(self) -> None:
-        """The file and what SQLite keeps beside it."""
+        """The file and what SQLite keeps beside it; not those of a newer version, which others may go on with."""
         self.close()
+        if _version_of(self.path) > VERSION:
+            raise Unwritable(_newer(self.path))
         for ending in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path + ending)
+            ours.clear(self.path + ending)
 
     def add(
         self,
@@ -196,10 +199,15 @@ class Archive:
 
     def _opened(self) -> sqlite3.Connection:
         ensure_folder(os.path.dirname(self.path))
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would make it 0644
+        for ending in ("-wal", "-shm"):
+            if os.path.lexists(self.path + ending) and not os.path.isfile(self.path + ending):
+                ours.set_aside(self.path + ending)
+        os.close(ours.lock_file(self.path))  # SQLite would make it 0644, and write through a link
         connection = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > VERSION:
+                raise Unwritable(_newer(self.path))
             if not version:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             for pragma in _FAST:
@@ -216,9 +224,8 @@ class Archive:
 
     def _begin_anew(self, why: str) -> None:
         self.close()
-        aside = f"{self.path}.bad"
         try:
-            os.replace(self.path, aside)
+            aside = ours.set_aside(self.path)
             self.remove()
             self._connection = self._opened()
         except (OSError, sqlite3.Error) as error:
@@ -319,6 +326,23 @@ def _event_row(event: Event) -> tuple[int, float, str, str, str, str, str]:
 
 def _kept(metric: str, value: float | None) -> int | None:
     return None if value is None else round(value * SCALE[metric])
+
+
+def _newer(path: str) -> str:
+    return f"{path} was written by a newer orchestra; it stays as it is"
+
+
+def _version_of(path: str) -> int:
+    """The user version in the head of a database (sqlite.org/fileformat.html, 1.3), 0 where there is none."""
+    try:
+        handle = ours.to_read(path)
+    except OSError:
+        return 0
+    try:
+        head = os.pread(handle, 64, 0)
+    finally:
+        os.close(handle)
+    return int.from_bytes(head[60:], "big") if head.startswith(b"SQLite format 3\0") else 0
 
 
 def _bad(why: str) -> sqlite3.DatabaseError:

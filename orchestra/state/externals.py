@@ -7,8 +7,6 @@ one has to ask another process, and nobody's end takes anything from the others.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import sys
 import time
@@ -17,12 +15,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, field
 from typing import Any
 
+from .. import ours
 from ..errors import OrchestraError
 from ..places import Home
 from ..plan.subnets import choose_subnet, choose_uplink, gateway_of, overlap
 from ..values import dataclass
+from ..wire.fits import NUMBER, fitting
 from .files import ensure_folder, read_json, remove_tree, write_json
 from .leases import leases
+from .turns import locked
 from .users import NAME, check_name, users
 
 LONGEST_PREFIX = 29
@@ -62,18 +63,19 @@ class Member:
 def definition(home: Home, name: str) -> Definition | None:
     if not NAME.fullmatch(name):
         return None
-    raw = read_json(home.network(name))
-    try:
-        return Definition(**raw) if raw is not None else None
-    except TypeError:
-        return None
+    return read_json(home.network(name), lambda raw: Definition(**fitting(raw, _DEFINITION)))
+
+
+_DEFINITION = {
+    **dict.fromkeys(("name", "id", "subnet", "gateway", "host_address", "router_address"), str),
+    "created": NUMBER,
+    "internal": bool,
+    "labels": {str: str},
+}
 
 
 def definitions(home: Home) -> list[Definition]:
-    try:
-        files = sorted(os.listdir(home.networks))
-    except FileNotFoundError:
-        return []
+    files = ours.names_in(home.networks)
     names = [file.removesuffix(".json") for file in files if file.endswith(".json")]
     return [found for name in names if (found := definition(home, name)) is not None]
 
@@ -196,9 +198,8 @@ def turn(home: Home, name: str) -> Iterator[None]:
     """One at a time makes, changes or removes the network in the kernel."""
     folder = home.network_run(name)
     ensure_folder(folder)
-    lock = os.open(f"{folder}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = locked(f"{folder}/lock")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)
@@ -207,21 +208,19 @@ def turn(home: Home, name: str) -> Iterator[None]:
 def members(home: Home, name: str) -> list[Member]:
     """Of this boot."""
     folder = home.network_run(name)
-    try:
-        files = sorted(file for file in os.listdir(folder) if file.endswith(".member"))
-    except FileNotFoundError:
-        return []
+    files = [file for file in ours.names_in(folder) if file.endswith(".member")]
     boot = boot_id()
     found = (_member(f"{folder}/{file}") for file in files)
     return [one for one in found if one is not None and one.boot == boot]
 
 
 def _member(path: str) -> Member | None:
-    raw = read_json(path)
-    try:
-        return None if raw is None else Member(**{**raw, "names": {k: tuple(v) for k, v in raw["names"].items()}})
-    except (TypeError, KeyError, AttributeError):
-        return None
+    return read_json(path, _shaped)
+
+
+def _shaped(raw: Any) -> Member:
+    fitting(raw, {"stack": str, "names": {str: [str]}, "publications": [dict], "opened": [str], "boot": str})
+    return Member(**{**raw, "names": {name: tuple(addresses) for name, addresses in raw["names"].items()}})
 
 
 def write_member(home: Home, name: str, member: Member) -> None:
@@ -231,15 +230,16 @@ def write_member(home: Home, name: str, member: Member) -> None:
 
 
 def part(home: Home, name: str, stack: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{home.network_run(name)}/{stack}.member")
+    ours.clear(f"{home.network_run(name)}/{stack}.member")
 
 
 def signature(home: Home, name: str) -> tuple[tuple[str, int, int], ...]:
     """Changes whenever what `members` would say does; costs a look at the folder."""
     try:
         with os.scandir(home.network_run(name)) as entries:
-            found = [(each.name, each.stat()) for each in entries if each.name.endswith(".member")]
+            found = [
+                (each.name, each.stat(follow_symlinks=False)) for each in entries if each.name.endswith(".member")
+            ]
     except OSError:
         return ()
     return tuple(sorted((file, stat.st_ino, stat.st_mtime_ns) for file, stat in found))

@@ -1,37 +1,34 @@
 """Files that survive a crash in the midst of being written: a temporary name, fsync, rename, fsync of the folder.
 
-A JSON file carries a version and a checksum. One that is truncated or corrupted is set aside, never trusted and
-never deleted: the caller goes on as if it were absent and rebuilds from what runs.
+A JSON file carries a version and a checksum. One that is truncated or corrupted, or does not hold what its reader
+takes it for, is set aside, never trusted and never deleted: the caller goes on as if it were absent and rebuilds from
+what runs. One of a newer version is no damage: it is refused, and stays as it is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 from _thread import get_native_id
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-VERSION = 1
+from .. import ours
+from ..ours import folder as ensure_folder
+from .newer import VERSION, Newer, is_newer, refuse_newer
 
+__all__ = ["ensure_folder", "keep_before", "read_json", "remove_tree", "write_json", "write_whole"]
 
-def ensure_folder(path: str, mode: int = 0o700) -> None:
-    """Make a folder and its parents, none of them readable by others; existing ones keep their mode."""
-    if os.path.isdir(path):
-        return
-    ensure_folder(os.path.dirname(path), mode)
-    try:
-        os.mkdir(path, mode)
-    except FileExistsError:
-        return
-    os.chmod(path, mode)  # whatever the umask is
+T = TypeVar("T")
 
 
 def write_whole(path: str, content: bytes, durable: bool = True) -> None:
     """Replace a file in one stroke; `durable` waits for the disk. Raises OSError, leaving the old file as it was."""
     temporary = _beside(path)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    handle = ours.create(temporary)
     try:
         try:
             written = 0
@@ -41,7 +38,7 @@ def write_whole(path: str, content: bytes, durable: bool = True) -> None:
                 os.fsync(handle)
         finally:
             os.close(handle)
-        os.rename(temporary, path)
+        ours.put(temporary, path)
     except OSError:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -51,6 +48,8 @@ def write_whole(path: str, content: bytes, durable: bool = True) -> None:
 
 
 def write_json(path: str, content: Any, durable: bool = True) -> None:
+    """Raises OSError, and Newer where it would take the place of one."""
+    refuse_newer(path)
     body = json.dumps(content, separators=(",", ":")).encode()
     head = json.dumps({"version": VERSION, "sha256": hashlib.sha256(body).hexdigest()}).encode()
     write_whole(path, head + b"\n" + body + b"\n", durable)
@@ -60,12 +59,14 @@ def keep_before(path: str, before: str) -> None:
     """Give the file as it is now a second name, under which it stays when the first one is replaced."""
     temporary = _beside(before)
     try:
-        os.link(path, temporary)
-    except FileNotFoundError:
-        return
+        os.link(path, temporary, follow_symlinks=False)
     except FileExistsError:
         pass  # from a write that failed half way
-    os.rename(temporary, before)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EPERM):  # none yet; or no file but a folder, see link(2)
+            return
+        raise
+    ours.put(temporary, before)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)  # rename(2) leaves it where both names are of one file already
 
@@ -74,24 +75,29 @@ def remove_tree(path: str, *, whatever_happens: bool = False) -> None:
     """Remove a folder with all that is in it. Raises OSError, or leaves what cannot be removed."""
     from shutil import rmtree  # brings three compressors along, for which a start has no time
 
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
+        with contextlib.suppress(*([OSError] if whatever_happens else [])):
+            os.unlink(path)
+        return
     rmtree(path, ignore_errors=whatever_happens)
 
 
-def read_json(path: str) -> Any | None:
-    """The content, or None when there is none that can be trusted; a bad file is renamed to `<path>.bad`."""
-    try:
-        with open(path, "rb") as file:
-            head, _, body = file.read().partition(b"\n")
-    except FileNotFoundError:
+def read_json(path: str, shape: Callable[[Any], T]) -> T | None:
+    """The content as `shape` understands it, or None when there is none that can be trusted. Raises Newer."""
+    content = ours.read(path)
+    if content is None:
         return None
+    head, _, body = content.partition(b"\n")
     try:
         about = json.loads(head)
+        if is_newer(about["version"]):
+            raise Newer(path)
         body = body.removesuffix(b"\n")
         if about["version"] == VERSION and about["sha256"] == hashlib.sha256(body).hexdigest():
-            return json.loads(body)
-    except (ValueError, KeyError, TypeError):
+            return shape(json.loads(body))
+    except ours.MALFORMED:
         pass
-    os.replace(path, f"{path}.bad")
+    ours.set_aside(path)
     return None
 
 

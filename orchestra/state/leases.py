@@ -7,24 +7,24 @@ holder that was killed finds what it had.
 from __future__ import annotations
 
 import copy
-import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..wire.fits import fitting
+from . import ranges
 from .files import ensure_folder, read_json, write_json
-
-RANGE = 1 << 16
-FIRST_RANGE = 8  # 524288: above what useradd hands out in /etc/subuid by default for the first few users
-LAST_RANGE = (1 << 32) // RANGE - 2
-SUBORDINATE = ("/etc/subuid", "/etc/subgid")
+from .ranges import RANGE
+from .turns import locked
 
 
 class Leases:
     """The open file; use as a context, changes are written at its end."""
 
-    def __init__(self, content: dict[str, Any]) -> None:
+    def __init__(self, content: dict[str, Any], home: str) -> None:
+        """`home`: what tells this installation from others of the machine."""
+        self._home = home
         self.ranges: dict[str, int] = content.get("ranges", {})
         self.subnets: dict[str, list[str]] = content.get("subnets", {})  # network id -> [subnet, host, router]
         # In external networks: network id -> "STACK/CONTAINER", or "STACK/" for its resolver -> address
@@ -34,13 +34,18 @@ class Leases:
         self.ports: dict[str, list[list[Any]]] = content.get("ports", {})
         self._taken: set[int] = set()  # ranges of all holders and of others, once somebody asked for a new one
 
-    def range_of(self, key: str) -> int:
-        """The first host id of the range of 65536 that belongs to this container."""
+    def range_of(self, key: str, before: int | None = None) -> int:
+        """The first host id of the range of 65536 that belongs to this container.
+
+        `before`: the one that it had, should the leases be lost. Raises OrchestraError where no range is free.
+        """
+        if key not in self.ranges and before is not None and before // RANGE not in self.ranges.values():
+            self.ranges[key] = before // RANGE
         if key not in self.ranges:
             if not self._taken:
-                self._taken = set(self.ranges.values()) | _foreign_ranges()
-            self.ranges[key] = next(number for number in range(FIRST_RANGE, LAST_RANGE) if number not in self._taken)
-            self._taken.add(self.ranges[key])
+                self._taken = ranges.of_others()
+            self._taken.update(self.ranges.values())
+            self.ranges[key] = ranges.choose(self._home, self._taken)
         return self.ranges[key] * RANGE
 
     def release(self, keys: Sequence[str]) -> None:
@@ -89,32 +94,24 @@ class Leases:
         }
 
 
+def _content(raw: Any) -> dict[str, Any]:
+    for key, shape in _SHAPES.items():
+        fitting(raw.get(key, {}), {str: shape})
+    return dict(raw)
+
+
+_SHAPES: Mapping[str, Any] = {"ranges": int, "subnets": [str], "addresses": {str: str}, "volumes": [str]}
+
+
 @contextmanager
 def leases(path: str) -> Iterator[Leases]:
     ensure_folder(os.path.dirname(path))
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = locked(f"{path}.lock")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        before = read_json(path) or {}
-        held = Leases(copy.deepcopy(before))
+        before = read_json(path, _content) or {}
+        held = Leases(copy.deepcopy(before), os.path.dirname(path))
         yield held
         if held.content() != before:
             write_json(path, held.content())
     finally:
         os.close(lock)
-
-
-def _foreign_ranges() -> set[int]:
-    """Ranges that subuid(5) and subgid(5) give to others."""
-    numbers: set[int] = set()
-    for path in SUBORDINATE:
-        try:
-            with open(path) as file:
-                entries = [line.strip().split(":") for line in file]
-        except OSError:
-            continue
-        for entry in entries:
-            if len(entry) == 3 and entry[1].isdigit() and entry[2].isdigit():
-                first, count = int(entry[1]), int(entry[2])
-                numbers.update(range(first // RANGE, (first + count) // RANGE + 1))
-    return numbers

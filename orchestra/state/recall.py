@@ -16,7 +16,8 @@ from ..plan.sought import MOST as MOST_EVENTS
 from ..plan.sought import Sought
 from ..wire.api import Event
 from ..wire.history import Alert, Probes
-from .archive import COARSE, GRAINS, SCALE
+from .archive import COARSE, GRAINS, SCALE, VERSION
+from .newer import Newer
 
 PATIENCE = 3.0
 """Seconds that one question may take."""
@@ -36,6 +37,8 @@ def reading(path: str) -> Iterator[sqlite3.Connection | None]:
     end = time.monotonic() + PATIENCE
     try:
         connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", timeout=PATIENCE, uri=True)
+        if connection.execute("PRAGMA user_version").fetchone()[0] > VERSION:
+            raise Newer(path)
         connection.execute("PRAGMA query_only = 1")
         connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
         yield connection

@@ -12,9 +12,12 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
+from .. import ours
 from ..places import Home
 from ..values import dataclass
+from ..wire.fits import NUMBER, fitting
 from .files import ensure_folder, read_json, write_json
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -51,8 +54,8 @@ def take(home: Home, owner: str, service: str, user: str, names: Sequence[str], 
 def give_back(home: Home, owner: str, service: str, user: str) -> None:
     """Idempotent."""
     path = _path(home, owner, service, user)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    with contextlib.suppress(NotADirectoryError):
+        ours.clear(path)
     with contextlib.suppress(OSError):  # others use it too
         os.rmdir(os.path.dirname(path))
 
@@ -70,20 +73,12 @@ def on(home: Home, owner: str) -> list[Share]:
 
 def of(home: Home, user: str) -> list[Share]:
     """The leases that a stack holds on services of others."""
-    try:
-        owners = sorted(os.listdir(home.shares))
-    except FileNotFoundError:
-        return []
-    return [share for owner in owners for share in _all(home, owner) if share.user == user]
+    return [share for owner in ours.names_in(home.shares) for share in _all(home, owner) if share.user == user]
 
 
 def _all(home: Home, owner: str) -> Iterator[Share]:
     folder = f"{home.shares}/{owner}"
-    try:
-        names = sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in ours.names_in(folder):
         if name.endswith(SUFFIX) and (share := _read(f"{folder}/{name}")) is not None:
             yield share
 
@@ -97,11 +92,20 @@ def _path(home: Home, owner: str, service: str, user: str) -> str:
 
 
 def _read(path: str) -> Share | None:
-    raw = read_json(path)
-    try:
-        return Share(**{**raw, "names": tuple(raw["names"])}) if raw else None
-    except (KeyError, TypeError):
-        return None
+    return read_json(path, _share)
+
+
+def _share(raw: Any) -> Share:
+    fitting(raw, _SHAPE)
+    return Share(**{**raw, "names": tuple(raw["names"])})
+
+
+_SHAPE = {
+    **dict.fromkeys(("owner", "service", "user", "file", "owner_file", "boot"), str),
+    **dict.fromkeys(("pid", "start_time"), int),
+    "names": [str],
+    "since": NUMBER,
+}
 
 
 def _is_stale(home: Home, share: Share) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 
+from .. import ours
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..places import Places
@@ -16,9 +18,10 @@ def try_turn(places: Places, who: str) -> int | None:
     `who` is what others read while they wait.
     """
     while True:
-        os.makedirs(places.run, mode=0o700, exist_ok=True)
+        os.makedirs(places.home.run, mode=0o700, exist_ok=True)
         try:
-            descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            ours.folder(places.run)
+            descriptor = ours.lock_file(places.lock)
         except FileNotFoundError:  # `down` removed the folder in between
             continue
         try:
@@ -36,10 +39,20 @@ def try_turn(places: Places, who: str) -> int | None:
 def holder(places: Places) -> str:
     """Who has the turn, in the words of its holder."""
     try:
-        with open(places.lock, errors="replace") as file:
-            return file.read(200) or "another command"
+        text = ours.read(places.lock) or b""
     except OSError:
-        return "another command"
+        text = b""
+    return text[:200].decode(errors="replace") or "another command"
+
+
+def locked(path: str) -> int:
+    """The descriptor of a lock that is held; waits for it."""
+    while True:
+        descriptor = ours.lock_file(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _current(descriptor, path):
+            return descriptor
+        os.close(descriptor)
 
 
 def _current(descriptor: int, path: str) -> bool:

@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 
+from .. import ours
 from ..errors import OrchestraError
 from ..places import Home
 from ..values import dataclass
+from ..wire.fits import NUMBER, fitting
 from .files import ensure_folder, read_json, remove_tree, write_json
 from .leases import leases
 from .users import check_name, users
@@ -43,10 +45,7 @@ def make(home: Home, name: str, labels: Mapping[str, str]) -> None:
 
 def listed(home: Home) -> list[Named]:
     """By name."""
-    try:
-        names = sorted(os.listdir(f"{home.data}/volumes"))
-    except FileNotFoundError:
-        return []
+    names = ours.names_in(f"{home.data}/volumes")
     with leases(home.leases) as held:
         holders = {name: users(home, held.volumes.get(name, ())) for name in names}
     return [_named(home, name, holders[name]) for name in names if os.path.isdir(home.volume(name))]
@@ -54,7 +53,7 @@ def listed(home: Home) -> list[Named]:
 
 def _named(home: Home, name: str, holders: list[str]) -> Named:
     folder = home.volume(name)
-    about = read_json(_about(home, name)) or {}
+    about = read_json(_about(home, name), lambda raw: fitting(raw, {"created": NUMBER, "labels": {str: str}})) or {}
     created = about.get("created", os.stat(folder).st_ctime)
     return Named(name, folder, float(created), about.get("labels", {}), tuple(holders))
 

@@ -56,7 +56,8 @@ def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSo
     _outside_there(places, wanted)
     with leases(places.home.leases) as held_leases:
         routers = {key: _router(places, page, key, network, held_leases) for key, network in wanted.networks.items()}
-        bases = {name: held_leases.range_of(f"{places.scope}/{name}") for name in wanted.targets}
+        scope, had = places.scope, page.bases
+        bases = {name: held_leases.range_of(f"{scope}/{name}", had.get(name)) for name in wanted.targets}
         # What is still there keeps its router and address until it is removed.
         routers = {**page.routers, **routers}
         addresses = {

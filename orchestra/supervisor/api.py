@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
+from .. import ours
 from ..errors import OrchestraError
 from ..places import Places
 from ..wire.frames import BadFrame, Message, Reader, descriptors_of, encode
@@ -53,22 +54,46 @@ class Api:
 
     def __init__(self, places: Places, handlers: dict[str, Handler]) -> None:
         self._handlers = handlers
-        self._own_log = places.own_log
-        self._socket = listen(places.run, "api.sock")
+        self._places = places
+        self._listen()
+
+    def _listen(self) -> None:
+        self._socket = listen(self._places.run, "api.sock")
+        self._place = os.lstat(self._places.api_socket)
+        self._accepting = anyio.CancelScope()
+
+    def is_there(self) -> bool:
+        """Whether clients find the socket."""
+        try:
+            return os.path.samestat(os.lstat(self._places.api_socket), self._place)
+        except OSError:
+            return False
+
+    def listen_anew(self) -> None:
+        """Raises OSError."""
+        before, accepting = self._socket, self._accepting
+        self._listen()
+        accepting.cancel()
+        before.close()
 
     async def serve(self) -> None:
         async with anyio.create_task_group() as tasks:
             while True:
-                await anyio.wait_readable(self._socket)
-                try:
-                    connection, _ = self._socket.accept()
-                except OSError:  # gone again, or no descriptor left: the next one may do better
-                    await anyio.sleep(0.01)
-                    continue
-                if _may_enter(connection):
-                    tasks.start_soon(self._converse, connection)
-                else:
-                    connection.close()
+                with self._accepting:
+                    await self._accept(tasks)
+
+    async def _accept(self, tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            await anyio.wait_readable(self._socket)
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:  # gone again, or no descriptor left: the next one may do better
+                await anyio.sleep(0.01)
+                continue
+            if _may_enter(connection):
+                tasks.start_soon(self._converse, connection)
+            else:
+                connection.close()
 
     async def _converse(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -106,7 +131,7 @@ class Api:
                 await caller.send({"re": number, "error": trouble})
         except Exception:  # noqa: BLE001 - a fault of ours in one request must not take the others along
             traceback.print_exc()
-            trouble = {"what": "a fault in orchestra", "hint": f"see {self._own_log}", "status": 1}
+            trouble = {"what": "a fault in orchestra", "hint": f"see {self._places.own_log}", "status": 1}
             with contextlib.suppress(OSError):
                 await caller.send({"re": number, "error": trouble})
         finally:
@@ -143,14 +168,13 @@ def listen(directory: str, name: str) -> socket.socket:
     try:
         fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         temporary = f".{name}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=folder)
+        ours.clear(f"{directory}/{temporary}")
         fresh.bind(f"/proc/self/fd/{folder}/{temporary}")
         os.chmod(temporary, 0o600, dir_fd=folder)
         fresh.listen(BACKLOG)
         fresh.setblocking(False)
         # Renamed over the old one: a client finds either somebody who listens or nobody, never a half-made socket.
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        ours.put(f"{directory}/{temporary}", f"{directory}/{name}")
         return fresh
     finally:
         os.close(folder)

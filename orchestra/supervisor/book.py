@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import field
+from functools import partial
 
 from ..places import Places
 from ..plan.facts import Seen, Wanted
@@ -37,19 +38,11 @@ class Page:
 
 
 def load_page(places: Places) -> Page:
-    """The last page, the one before where that cannot be read, or an empty one."""
-    spoiled = os.path.exists(places.wanted)
-    if (page := _load(places.wanted)) is not None:
+    """The last page, the one before where that cannot be read, or an empty one. Raises Newer."""
+    spoiled = os.path.lexists(places.wanted)
+    if (page := read_json(places.wanted, partial(decode, Page))) is not None:
         return page
-    return (_load(_before(places)) if spoiled else None) or empty_page(places)
-
-
-def _load(path: str) -> Page | None:
-    raw = read_json(path)
-    try:
-        return decode(Page, raw) if raw is not None else None
-    except ValueError:
-        return None
+    return (read_json(_before(places), partial(decode, Page)) if spoiled else None) or empty_page(places)
 
 
 def _before(places: Places) -> str:

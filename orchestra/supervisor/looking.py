@@ -10,7 +10,7 @@ import anyio.to_thread
 from ..errors import OrchestraError
 from ..plan import apply
 from ..runtime import cgroups
-from ..state.leases import RANGE
+from ..state.ranges import RANGE
 from ..wire.api import ProcessRow
 from ..wire.frames import Message
 from .api import Caller, Handler

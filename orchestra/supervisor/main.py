@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import gc
-import os
 import sys
 from functools import partial
 
@@ -13,6 +10,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from .. import ours
 from ..errors import OrchestraError
 from ..keeper.start import ensure_keeper
 from ..network.routers import remove_router
@@ -42,6 +40,7 @@ from .loop import Loop
 from .oneoff import OneOffs
 from .perform import Performer
 from .ports import HeldPorts
+from .presence import Presence
 from .probing import Probing
 from .requests import Requests
 from .shelf import Shelf
@@ -85,6 +84,7 @@ class Supervisor:
             self.departure,
         )
         self.control = Control(self.world, booking)
+        self.presence: Presence | None = None
 
     def _on_event(self, message: Message) -> None:
         if message["event"] == "exited":
@@ -92,6 +92,8 @@ class Supervisor:
             self.world.ring()
         elif message["event"] == "exec_exited":
             self.execs.take(message)
+        elif message["event"] == "appear" and self.presence is not None:
+            self.presence.called()
 
     def _keeper_pid(self) -> int:
         return self.link.peer
@@ -106,12 +108,13 @@ class Supervisor:
             # Who was killed between the book and the firewall has left the one behind the other.
             await self.performer.publish(set(self.world.networks))
             api = Api(self.places, self._handlers())
+            self.presence = Presence(self.world, self.link, api)
             health = HealthWatch(self.world, self._prober, self.afterwards.probed, tasks)
             loop = Loop(self.world, self.performer, self.borrowing, health, tasks)
             care = Care(self.world, self.performer, self.borrowing)
             counting, telling = partial(draining.count, self.world), partial(externals.tell, self.world)
             followers = (doors.follow, loop.run, counting, telling, self.afterwards.run, care.run)
-            for work in (*followers, self.borrowing.run, self.lending.run, self.lending.hold):
+            for work in (*followers, self.borrowing.run, self.lending.run, self.lending.hold, self.presence.run):
                 tasks.start_soon(lasting, work)
             tasks.start_soon(api.serve)
             tasks.start_soon(self._write_down)
@@ -162,6 +165,8 @@ class Supervisor:
     async def _start_keeper(self) -> None:
         """Containers must not be left to themselves because a keeper would not start: try until one does."""
         try:
+            if self.presence is not None:
+                self.presence.restore_socket()
             await anyio.to_thread.run_sync(ensure_keeper, self.places)
         except (OrchestraError, OSError) as error:
             sys.stderr.write(f"supervisor: no keeper: {error}\n")
@@ -221,9 +226,9 @@ class Supervisor:
             try:
                 await anyio.to_thread.run_sync(self.world.save_if_dirty)
                 complained = False
-            except OSError as error:
+            except (OSError, OrchestraError) as error:
                 if not complained:
-                    sys.stderr.write(f"supervisor: cannot write to {self.places.data}: {error.strerror}\n")
+                    sys.stderr.write(f"supervisor: cannot write to {self.places.data}: {error}\n")
                 complained = True
                 self.world.unsaved.set()
                 await anyio.sleep(FULL_PAUSE)
@@ -247,19 +252,18 @@ def _remove_traces(places: Places) -> None:
     cgroups.driver().remove(places.cgroups)
     for folder in (f"{places.data}/roots", f"{places.data}/logs", f"{places.data}/anonymous", f"{places.run}/files"):
         remove_tree(folder, whatever_happens=True)
-    with contextlib.suppress(OSError):  # never made, or a pin of somebody else's is in there
-        os.rmdir(places.pins)
     # The page, the one before, and those that were never whole; but not what was set aside as spoiled.
-    pages = [entry.path for entry in os.scandir(places.data) if entry.path.startswith(places.wanted)]
-    for file in (*(page for page in pages if not page.endswith(".bad")), places.api_socket):
-        try:
-            os.unlink(file)
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                raise
+    pages = [f"{places.data}/{name}" for name in ours.names_in(places.data) if not ours.is_aside(name)]
+    for file in (*(page for page in pages if page.startswith(places.wanted)), places.api_socket):
+        ours.clear(file)
 
 
 def main(places: Places) -> None:
     """Run until the stack is gone. Called in a process of its own."""
     gc.freeze()  # what was imported stays: no search for garbage need go through it
-    anyio.run(partial(Supervisor(places).run))
+    try:
+        supervisor = Supervisor(places)
+    except OrchestraError as error:
+        sys.stderr.write(f"supervisor: {error}\n")
+        return
+    anyio.run(supervisor.run)

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import anyio
 import anyio.to_thread
 
+from .. import ours
 from ..errors import OrchestraError
 from ..network import plugs, routers
 from ..network.inside import is_pinned, is_socket_in
@@ -28,7 +29,8 @@ from ..runtime import bases, cgroups, sandbox, seccomp
 from ..stack.model import HostRoot, Network, Service
 from ..state import volumes
 from ..state.files import ensure_folder, remove_tree
-from ..state.leases import RANGE, leases
+from ..state.leases import leases
+from ..state.ranges import RANGE
 from ..values import replace
 from ..wire.keeping import SandboxSpec, Unmapped
 from ..wire.spec import Mount
@@ -592,7 +594,7 @@ def _make_volume(folder: str) -> None:
 
 def _write_in_place(path: str, content: str) -> None:
     """Not by rename: the file may be mounted into a container, which would go on seeing the old one."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    file = ours.create(path)
     try:
         os.fchmod(file, 0o644)  # whatever the umask is
         os.write(file, content.encode())

@@ -21,6 +21,8 @@ from .link import Link, Refused
 from .world import World
 
 ROUTER = ".router"
+DEFAULT = "default"
+"""The network that services are in without saying so (Compose Specification, networks)."""
 
 
 async def clear(world: World, link: Link, children: Collection[Child]) -> None:
@@ -49,10 +51,13 @@ async def _forget(link: Link, name: str) -> None:
 
 def _clear_kernel(world: World, alive: Collection[str]) -> None:
     places, driver = world.places, cgroups.driver()
-    for name in driver.list_below(places.cgroups):
-        if name not in alive:
-            driver.kill(f"{places.cgroups}/{name}")
-            driver.remove(f"{places.cgroups}/{name}")
+    unknown = [name for name in driver.list_below(places.cgroups) if name not in alive]
+    for name in unknown:
+        driver.kill(f"{places.cgroups}/{name}")
+        driver.remove(f"{places.cgroups}/{name}")
+    if unknown and not world.page.routers:
+        # The book is lost as well: the network that nearly every stack has can be told without it.
+        _try(world, DEFAULT, partial(remove_router, _unknown_router(world, DEFAULT)))
     for key, router in world.page.routers.items():
         if key not in world.networks and not router.external:
             # Made by a supervisor that could not write it down any more, whole or in part: it is made anew.

@@ -156,6 +156,13 @@ class DropRequest(TypedDict):
     names: list[str]
 
 
+class AppearRequest(TypedDict):
+    """Have again what somebody removed from the run directory: socket, lock, records. Reply: {"lacked": whether}."""
+
+    id: int
+    do: Literal["appear"]
+
+
 class QuitRequest(TypedDict):
     """The stack is no more: the keeper ends once the supervisor has, without starting another. Refused while a
     container runs."""
@@ -175,6 +182,7 @@ Request = (
     | StoreRequest
     | FetchRequest
     | DropRequest
+    | AppearRequest
     | QuitRequest
 )
 
@@ -209,4 +217,10 @@ class ExecExitedEvent(TypedDict):
     timed_out: bool
 
 
-Event = ExitedEvent | ExecExitedEvent
+class AppearEvent(TypedDict):
+    """Somebody does not find the stack: the supervisor is to look whether its socket is where it was."""
+
+    event: Literal["appear"]
+
+
+Event = ExitedEvent | ExecExitedEvent | AppearEvent

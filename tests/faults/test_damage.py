@@ -342,6 +342,69 @@ def test_the_run_directory_is_gone(served: tuple[Ground, int]) -> None:
     ground.nothing_left()
 
 
+def take_away_run(ground: Ground) -> None:
+    """As `rm -rf` does after `umount`."""
+    for pin in os.listdir(ground.places.pins):
+        libc.umount2(f"{ground.places.pins}/{pin}".encode(), MNT_DETACH)
+    shutil.rmtree(ground.places.run)
+
+
+@pytest.mark.parametrize("killed", ["nobody", "keeper", "supervisor", "both"])
+def test_down_ends_all_although_the_run_directory_is_gone(served: tuple[Ground, int], killed: str) -> None:
+    """Whoever lives on is found without it; `ps` does not say that nothing is there."""
+    ground, _ = served
+    ours = [ground.keeper(), ground.supervisor(), *ground.pids("t-web-1"), *ground.pids("t-idle-1")]
+    take_away_run(ground)
+    if killed == "both":
+        ground.kill_both()
+    elif killed != "nobody":
+        kill(ours[0] if killed == "keeper" else ours[1])
+    assert "t-web-1" in ground.ok("ps", "-a")
+    ground.down()
+    ground.nothing_left()
+    assert all(ends(pid) for pid in ours)
+
+
+def test_down_at_once_after_the_run_directory_was_removed(served: tuple[Ground, int]) -> None:
+    ground, _ = served
+    ours = [ground.keeper(), ground.supervisor(), *ground.pids("t-web-1"), *ground.pids("t-idle-1")]
+    take_away_run(ground)
+    ground.down()
+    ground.nothing_left()
+    assert all(ends(pid) for pid in ours)
+
+
+def test_a_run_directory_that_is_taken_away_is_made_again(served: tuple[Ground, int]) -> None:
+    """With all of the home's: nobody asks, nobody is restarted, and a keeper that then dies has its successor."""
+    ground, port = served
+    before = {name: ground.pid(name) for name in ("t-web-1", "t-idle-1")}
+    both = (ground.keeper(), ground.supervisor())
+    take_away_run(ground)
+    shutil.rmtree(ground.home.run)
+    until(lambda: os.path.exists(f"{ground.places.children}/t-idle-1.json"), "it is there again", NOTICED)
+    until(lambda: os.path.exists(ground.places.api_socket), "the socket as well", NOTICED)
+    assert {name: ground.pid(name) for name in before} == before
+    assert (ground.keeper(), ground.supervisor()) == both
+    until(lambda: fetch(port, 0.5) == "hello", "it answers", NOTICED)
+    kill(both[0])
+    until(lambda: ground.keeper() not in (0, both[0]), "another keeper", NOTICED)
+    assert {row["state"] for row in ground.rows().values()} == {"running"}
+    assert {name: ground.pid(name) for name in before} == before
+    assert ground.supervisor() == both[1]
+
+
+def test_down_finds_containers_of_which_nothing_is_written(served: tuple[Ground, int]) -> None:
+    """Everything of ours is dead, and run and data directory are removed."""
+    ground, _ = served
+    pids = [*ground.pids("t-web-1"), *ground.pids("t-idle-1")]
+    ground.kill_both()
+    take_away_run(ground)
+    shutil.rmtree(ground.home.data)
+    ground.down()
+    ground.nothing_left()
+    assert all(ends(pid) for pid in pids)
+
+
 def test_a_port_taken_in_between_is_an_error_before_anything_starts(ground: Ground) -> None:
     """The one line names the port; nothing is left of the attempt, and the running rest is unharmed."""
     import socket

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "orchestra"
-SHARED = {"errors", "places", "values"}
+SHARED = {"errors", "ours", "places", "values"}
 THINKING = {"stack", "plan", "wire"}
 WORKSHOPS = {"archive", "runtime", "network", "logs", "state"}
 PROCESSES = {"keeper", "supervisor", "cli", "dashboard"}
@@ -25,6 +25,7 @@ MAY_USE: dict[str, set[str]] = {
     "dashboard": THINKING | {"logs"} | SHARED | {"dashboard", "client"},
     "client": {"wire"} | SHARED,
     "errors": set(),
+    "ours": set(),
     "places": set(),
     "values": set(),
 }
@@ -42,6 +43,7 @@ OWN_LIBRARY = {
 STDLIB_ONLY = {"archive", "runtime", "network", "logs", "wire", "keeper", "plan", "state"} | {
     "client",
     "errors",
+    "ours",
     "places",
     "values",
 }

@@ -20,6 +20,7 @@ from orchestra.keeper.engine import Engine
 from orchestra.keeper.errand import Failed
 from orchestra.keeper.process import start_time as process_start_time
 from orchestra.keeper.start import answers, become_keeper
+from orchestra.logs import pipes
 from orchestra.logs.layout import LOG, file_name, segments
 from orchestra.places import Home, Places
 from orchestra.wire.frames import Message, Reader, encode
@@ -146,7 +147,7 @@ class Client:
     def launching(
         self, name: str, script: str, *, run: int = 1, terminal: bool = False, stdin: bool = False, **log: Any
     ) -> dict[str, Any]:
-        cgroup = f"orchestra/test-{os.path.basename(self.places.data)}/{name}"
+        cgroup = self.places.cgroup(name)
         policy = {"directory": self.places.logs(name), "max_size": 1 << 30, "max_files": 3, **log}
         process = {
             "terminal": terminal,
@@ -203,6 +204,7 @@ class House:
         pid = os.fork()
         if pid == 0:
             os.environ["ORCHESTRA_HOME"] = os.path.dirname(self.places.home.run)
+            pipes._tools.clear()  # those of a log in this process: a keeper closes what it inherits
             become_keeper(self.places, supervisor, command, engine or PlainEngine())
         return pid
 

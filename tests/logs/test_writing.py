@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logs.piped import PipedLog
+from orchestra import ours
 from orchestra.logs.layout import (
     DROPPED,
     LOG,
@@ -150,12 +152,47 @@ def test_without_a_directory_nothing_is_kept() -> None:
     log.close()
 
 
-def test_a_directory_that_cannot_be_made_is_no_exception(tmp_path: Path) -> None:
-    """What was lost is counted, and said as soon as writing works again."""
-    (tmp_path / "log").write_text("in the way")
+@pytest.mark.parametrize("name", ["log", "log/000001.idx", "log/000001.log"])
+@pytest.mark.parametrize("kind", ["folder", "link", "fifo"])
+def test_what_is_in_the_way_of_a_log_is_set_aside(tmp_path: Path, name: str, kind: str) -> None:
+    """The lines are written, not into somebody else's file, and nobody waits for a reader."""
+    foreign = tmp_path / "foreign"
+    foreign.write_text("of somebody else")
+    place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "link":
+        place.symlink_to(foreign)
+    else:
+        os.mkfifo(place)
     log = PipedLog(str(tmp_path / "log"), 1 << 20, 2)
-    log.write(STDOUT, b"lost\n")
-    (tmp_path / "log").unlink()
+    log.write(STDOUT, b"kept\n")
+    log.close()
+    assert b"".join(block.data for block in read(str(tmp_path / "log"))) == b"kept\n"
+    assert foreign.read_text() == "of somebody else"
+
+
+@pytest.mark.parametrize("index", [b"", b"\xff" * 96, bytes(range(64)), b"\0" * 320])
+def test_a_spoiled_index_is_read_without_an_exception(tmp_path: Path, index: bytes) -> None:
+    log = PipedLog(str(tmp_path), 1 << 20, 2)
+    log.write(STDOUT, b"one\ntwo\n")
+    log.close()
+    (tmp_path / "000001.idx").write_bytes(index)
+    for tail in (None, 1):
+        assert len(b"".join(block.data for block in read(str(tmp_path), tail=tail))) <= 8
+
+
+def test_a_directory_that_cannot_be_made_is_no_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was lost is counted, and said as soon as writing works again."""
+
+    def refuse(path: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    log = PipedLog(str(tmp_path / "log"), 1 << 20, 2)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(ours, "folder", refuse)
+        log.write(STDOUT, b"lost\n")
     log.write(STDOUT, b"kept\n")
     log.close()
     blocks = list(read(str(tmp_path / "log"), kinds=ALL))

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +212,33 @@ def test_names_of_which_nothing_is_kept_are_forgotten(archive: Archive, monkeypa
     assert recall.series(archive.path, "once-1", None, ["cpu"], NOW, NOW + 20, 10)[1]["cpu"][0][2] == 3.0
 
 
-@pytest.mark.parametrize("damage", ["head", "body", "version"])
-def test_a_bad_file_is_set_aside(archive: Archive, damage: str) -> None:
-    """Garbage at its head, garbage inside, or of a newer version: kept as .bad, said, and begun anew."""
+def test_a_file_of_a_newer_version_stays_as_it_is(archive: Archive) -> None:
+    """It is no damage: nothing is added, nothing is set aside, and who asks is told."""
+    archive.add([event(1)])
+    archive.close()
+    with closing(sqlite3.connect(archive.path)) as file:
+        file.execute("PRAGMA user_version = 99")
+    before = Path(archive.path).read_bytes()
+    with pytest.raises(Unwritable, match="newer"):
+        archive.add([event(2)])
+    with pytest.raises(Unwritable, match="newer"):
+        archive.remove()
+    with pytest.raises(OrchestraError, match="written by a newer orchestra"):
+        recall.events(archive.path, Sought())
+    assert Path(archive.path).read_bytes() == before
+    assert not os.path.exists(f"{archive.path}.bad")
+
+
+@pytest.mark.parametrize("damage", ["head", "body", "folder", "link"])
+def test_a_bad_file_is_set_aside(archive: Archive, tmp_path: Path, damage: str) -> None:
+    """Garbage at its head, garbage inside, or no file at all: kept as .bad, said, and begun anew."""
     archive.add([event(n, text="x" * 500) for n in range(1, 500)])
     archive.close()
-    if damage == "version":
-        with sqlite3.connect(archive.path) as file:
-            file.execute("PRAGMA user_version = 99")
+    foreign = tmp_path / "foreign"
+    foreign.write_text("of somebody else")
+    if damage in ("folder", "link"):
+        archive.remove()
+        os.mkdir(archive.path) if damage == "folder" else os.symlink(foreign, archive.path)
     else:
         with open(archive.path, "r+b") as raw:
             raw.seek(0 if damage == "head" else 4096)
@@ -229,7 +249,8 @@ def test_a_bad_file_is_set_aside(archive: Archive, damage: str) -> None:
         except Unwritable:
             continue
     assert os.path.exists(f"{archive.path}.bad")
-    assert any("begins anew" in notice for notice in archive.notices)
+    assert any("begins anew" in notice for notice in archive.notices) or damage in ("folder", "link")
+    assert foreign.read_text() == "of somebody else"
     assert 1001 in [one["id"] for one in recall.events(archive.path, Sought())[0]]
 
 

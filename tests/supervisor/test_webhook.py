@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -55,6 +59,31 @@ def test_a_receiver_that_does_not_answer_is_given_up(inbox: Inbox) -> None:
     inbox.go.clear()
     with pytest.raises(Temporary, match=r"^team \(127\.0\.0\.1\) did not answer within 0\.2 s$"):
         send(Receiver("team", inbox.url(), timeout=0.2), MESSAGE)
+
+
+@pytest.mark.parametrize("dripped", [b"HTTP/1.1 200 OK\r\nX: " + b"y" * 500, b"y" * 500], ids=["head", "garbage"])
+def test_a_receiver_that_answers_byte_by_byte_is_given_up(dripped: bytes) -> None:
+    """The time is for the whole answer, and nothing of the attempt stays."""
+    before = threading.active_count()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with server.accept()[0] as peer, contextlib.suppress(OSError):
+                for byte in dripped:
+                    peer.send(bytes([byte]))
+                    time.sleep(0.05)
+
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        begun = time.monotonic()
+        with pytest.raises(Temporary, match=r"did not answer within 0\.3 s$"):
+            send(Receiver("team", f"http://127.0.0.1:{server.getsockname()[1]}/", timeout=0.3), MESSAGE)
+        assert time.monotonic() - begun < 10  # 25 s of drops
+        dripping.join(10)
+    end = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert threading.active_count() == before
 
 
 def test_nobody_there_is_temporary(inbox: Inbox) -> None:
