@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -24,13 +25,24 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 SHOWN = ("class/net", "devices/virtual/net")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    have_plain_signals()
     worker = getattr(session.config, "workerinput", None)
     if worker is not None and worker["workerid"] != "gw0" and os.geteuid() == 0:
         have_own_network()
+
+
+def have_plain_signals() -> None:
+    """As in a terminal, for this process and what it starts: nohup, a shell's jobs in the background and some CI
+    systems hand down signals that are ignored or blocked."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN and number not in IGNORED_BY_PYTHON:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def have_own_network() -> None:

@@ -23,6 +23,7 @@ from orchestra.logs.layout import STDERR
 from orchestra.logs.reader import Cursor
 
 from .console import echo
+from .interrupts import hear
 from .listen import receive, trouble
 from .options import Asked, FileFirst, project_options
 from .output import say_who_is_silent
@@ -110,7 +111,7 @@ class Attachment:
             self._connection.send({"do": "signal", "name": name, "signal": signal.Signals(number).name})
 
         for each in PROXIED:
-            signal.signal(signal.Signals[each], passed_on)
+            hear(signal.Signals[each], passed_on)
 
     def _copy(self, log: Follower) -> int:
         stdin: int | None = sys.stdin.fileno() if self._input is not None else None

@@ -7,7 +7,14 @@ import os
 import sys
 
 # `signal` makes enumerations first, which takes longer than some commands.
-from _signal import SIG_DFL, SIGINT, default_int_handler, getsignal, signal  # type: ignore[import-not-found]
+from _signal import (  # type: ignore[import-not-found]
+    SIG_DFL,
+    SIGCHLD,
+    SIGINT,
+    default_int_handler,
+    getsignal,
+    signal,
+)
 
 
 def open_streams() -> None:
@@ -21,6 +28,7 @@ def open_streams() -> None:
 
 def main() -> None:
     open_streams()
+    signal(SIGCHLD, SIG_DFL)  # where it is ignored nobody hears how a child ended (wait(2))
     # Ctrl-C while there is nothing to undo yet ends the process without a word; an exception would show the imports.
     heard = getsignal(SIGINT) is default_int_handler
     if heard:

@@ -20,6 +20,7 @@ from orchestra.wire.codec import encode
 from .console import echo
 from .exec import variables, with_terminal
 from .given import mounts, ports
+from .interrupts import hear
 from .options import IMAGES, Asked, FileFirst, not_yet, project_options
 from .progress import progress
 from .project import load, refuse_unknown
@@ -156,4 +157,4 @@ def forward(connection: Connection, answer: dict[str, Any]) -> None:
         connection.send({"do": "signal", "name": answer["name"], "signal": signal.Signals(number).name})
 
     for each in FORWARDED:
-        signal.signal(signal.Signals[each], passed_on)
+        hear(signal.Signals[each], passed_on)

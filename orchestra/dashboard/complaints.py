@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
@@ -28,10 +29,10 @@ class Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()
-        if now < self._next:
+        error = record.exc_info[1] if record.exc_info else None
+        if now < self._next or isinstance(error, asyncio.CancelledError):  # of what is under way at the end
             return
         self._next = now + SELDOM
         what = record.getMessage().partition("\n")[0]
-        error = record.exc_info[1] if record.exc_info else None
         why = f": {type(error).__name__}: {error}" if error else ""
         print(f"dashboard: {ascii(what + why)[1:-1]}", file=sys.stderr, flush=True)

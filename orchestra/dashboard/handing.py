@@ -45,7 +45,8 @@ def desktop_user(environ: Mapping[str, str], uid: int) -> pwd.struct_passwd | No
 @contextlib.contextmanager
 def page_to(link: str, user: pwd.struct_passwd | None) -> Iterator[str]:
     """The path of a page that leads to the link, for one user's eyes; removed at the end."""
-    folder = tempfile.mkdtemp(prefix="orchestra-")
+    # What root has as TMPDIR may be for root alone.
+    folder = tempfile.mkdtemp(prefix="orchestra-", dir="/tmp" if user is not None else None)
     within = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         page = os.open(PAGE, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=within)
@@ -88,6 +89,12 @@ def show(page: str, user: pwd.struct_passwd | None) -> None:
 def environment_of(user: pwd.struct_passwd, environ: Mapping[str, str]) -> dict[str, str]:
     """What root has of the desktop, and the user's own places."""
     runtime = f"/run/user/{user.pw_uid}"
-    theirs = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, "XDG_RUNTIME_DIR": runtime}
+    theirs = {
+        "HOME": user.pw_dir,
+        "USER": user.pw_name,
+        "LOGNAME": user.pw_name,
+        "XDG_RUNTIME_DIR": runtime,
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={runtime}/bus",
+    }
     kept = ("PATH", "LANG", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "BROWSER", "XDG_CURRENT_DESKTOP")
     return {**{key: environ[key] for key in kept if key in environ}, **theirs}

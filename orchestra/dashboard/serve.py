@@ -106,7 +106,9 @@ class _Uvicorn(uvicorn.Server):
 
 
 async def _until_told(server: uvicorn.Server, pages: Pages) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    # What was ignored at the start stays so: Ctrl-C of a job in the background is meant for another one.
+    heard = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    with anyio.open_signal_receiver(*heard) as signals:
         async for _ in signals:
             pages.close()
             server.should_exit = True

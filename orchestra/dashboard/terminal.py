@@ -116,6 +116,8 @@ async def _type(socket: WebSocket, master: int) -> None:
                 typed = typed[os.write(master, typed) :]
             except BlockingIOError:
                 continue
+            except OSError:
+                return  # as above; the exit code is on its way
 
 
 def _size(text: str) -> tuple[Any, Any]:

@@ -30,8 +30,9 @@ def detach(places: Places) -> None:
     redirect(places.own_log)
     os.closerange(3, 1 << 20)
     allow_descriptors()
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_IGN)
+    ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:  # whatever the caller had of them
+        signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     protect()

@@ -94,12 +94,13 @@ def shm(size: int = 64 << 20) -> Mount:
 
 
 RLIMITS: tuple[Rlimit, ...] = (
-    {"type": "RLIMIT_CORE", "soft": 1, "hard": 1},
+    {"type": "RLIMIT_CORE", "soft": 1, "hard": -1},
     {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 524288},
 )
 """A pipe in kernel.core_pattern leads to a program of the host's root whatever the limit (core(5)), but for the limit
-of 1, which also is too little for a file (Linux, fs/coredump.c). Programs with select() or that close every possible
-descriptor want few of them."""
+of 1, which also is too little for a file (Linux, fs/coredump.c). A hard limit of 1 would not keep a program from 0,
+and so from the pipe, but break the scripts that say `ulimit -c unlimited`. Programs with select() or that close every
+possible descriptor want few of them. -1: without limit."""
 
 SYSCTLS: dict[str, str] = {
     "net.ipv4.ip_unprivileged_port_start": "0",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
+import os
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from whole.stage import Stage
 
+from orchestra.dashboard import terminal
+from orchestra.dashboard.complaints import Complaints
 from orchestra.dashboard.protocols import LONGEST_REQUEST
 from orchestra.dashboard.serve import LARGEST_HEAD
 from orchestra.dashboard.visitors import MOST_KNOWN, MOST_STRANGERS, Visitors
@@ -136,6 +142,41 @@ def test_a_body_that_does_not_come_is_not_waited_for(dashboard: Dashboard, visit
         head = f"Host: {visitor.netloc}\r\nCookie: {visitor.cookie}\r\nX-Orchestra-Key: {visitor.key}\r\n"
         connection.sendall(f"POST /api/stacks/t/actions HTTP/1.1\r\n{head}Content-Length: 5\r\n\r\n12".encode())
         assert is_cut(connection)
+
+
+class Typing:
+    """In place of a socket: somebody types one word, and goes."""
+
+    def __init__(self) -> None:
+        self._messages = [{"type": "websocket.receive", "bytes": b"word"}, {"type": "websocket.disconnect"}]
+
+    async def receive(self) -> dict:
+        return self._messages.pop(0)
+
+
+def test_who_types_when_the_process_has_ended_is_told_its_end() -> None:
+    """And the server has nothing to complain of."""
+    process, master = os.pipe()
+    os.close(process)
+    os.set_blocking(master, False)
+    try:
+        anyio.run(terminal._type, Typing(), master)
+    finally:
+        os.close(master)
+
+
+def test_only_errors_of_its_own_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line that commands no terminal, and not again soon; what is cut off at the end is no error."""
+    complaints = Complaints()
+
+    def said(error: BaseException) -> str:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "odd\nmore", None, (type(error), error, None))
+        complaints.handle(record)
+        return capsys.readouterr().err
+
+    assert said(asyncio.CancelledError()) == ""
+    assert said(ValueError("\x1b[2J")) == "dashboard: odd: ValueError: \\x1b[2J\n"
+    assert said(ValueError("again")) == ""
 
 
 class Line:

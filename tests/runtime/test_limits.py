@@ -84,7 +84,7 @@ def test_rlimits_are_as_declared(machine: Machine) -> None:
 def test_a_crash_leaves_no_core(machine: Machine) -> None:
     """By the limit of 1, which keeps a dump from a pipe of the host's as well; a service may ask for cores."""
     crash = "exec 2> /dev/null; cd /tmp; sleep 100 & kill -SEGV $!; wait $!; ls -A"
-    assert machine.python("from resource import *\nprint(*getrlimit(RLIMIT_CORE))").out == "1 1\n"
+    assert machine.python("from resource import *\nprint(getrlimit(RLIMIT_CORE)[0])").out.split()[0] == "1"
     assert machine.shell(crash).out == ""
     if Path("/proc/sys/kernel/core_pattern").read_text().startswith(("|", "@", "/")):
         pytest.skip("cores of this machine go elsewhere")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 
 import pytest
 
-from .stage import Stage, idle, sh, until
+from .stage import COMMAND, PATIENCE, Stage, idle, sh, until
 from .terminal import at_terminal
 
 pytestmark = pytest.mark.kernel
@@ -150,3 +152,28 @@ def test_detached_up_returns_while_everything_runs(orchestra: Stage) -> None:
     orchestra.up({"a": speaking("a")})
     assert time.monotonic() - began < 5
     assert orchestra.row("t-a-1")["State"] == "running"
+
+
+def test_ctrl_c_that_is_ignored_stays_so(orchestra: Stage) -> None:
+    """A job in the background of a shell is not meant by it (`orchestra up &`); SIGTERM ends it as ever."""
+    orchestra.write({"services": {"a": speaking("a")}})
+    with subprocess.Popen(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *COMMAND, "up"],
+        cwd=orchestra.work,
+        env=orchestra.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as up:
+        assert up.stdout is not None
+        try:
+            assert any("hello from a" in line for line in up.stdout)
+            up.send_signal(signal.SIGINT)
+            orchestra.ok("exec", "-T", "a", "sh", "-c", "echo still here > /proc/1/fd/1")
+            assert any("still here" in line for line in up.stdout)
+            assert up.poll() is None
+            up.send_signal(signal.SIGTERM)
+            assert "Gracefully stopping" in up.stdout.read()
+            assert up.wait(PATIENCE) != 0
+        finally:
+            up.kill()

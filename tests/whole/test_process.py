@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .stage import Stage, idle, py, sh, until
+from .stage import COMMAND, PATIENCE, Stage, idle, py, sh, until
 
 pytestmark = pytest.mark.kernel
 IPC = {
@@ -255,3 +257,45 @@ def test_what_is_run_inside_can_open_its_streams_again(orchestra: Stage, user: s
         done = orchestra.run(*words, "a", "sh", "-c", REOPEN, stdin="in\n")
         assert done.stdout.split() == ["stdout", "fd/1", "in"], (words, done.stderr)
         assert "stderr" in done.stderr
+
+
+def stubborn() -> None:
+    """As the worst of callers: everything is ignored and blocked that can be."""
+    every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    for number in every:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, every)
+
+
+def numbers(pid: int | str, key: str) -> set[int]:
+    """The signals of a mask in /proc/PID/status."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    mask = int(text.partition(f"\n{key}:")[2].split()[0], 16)
+    return {number for number in range(1, 65) if mask >> number - 1 & 1}
+
+
+def test_signals_are_as_at_birth_whoever_starts_it(orchestra: Stage) -> None:
+    """In the service, beside it, and in what orchestra itself leaves behind, which ignores a few on purpose."""
+    orchestra.write({"services": {"a": {"rootfs": "host", "command": ["sleep", "1000"], "stop_signal": "KILL"}}})
+    for words in (["up", "-d"], ["exec", "-T", "a", "grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"]):
+        done = subprocess.run(
+            [*COMMAND, *words],
+            cwd=orchestra.work,
+            env=orchestra.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            preexec_fn=stubborn,
+            restore_signals=False,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert {line.split()[1] for line in done.stdout.splitlines()} == {"0" * 16}
+    pid, supervisor = orchestra.pid("t-a-1"), orchestra.supervisor()
+    keeper = int(Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1])
+    assert numbers(pid, "SigIgn") == numbers(pid, "SigBlk") == set()
+    ours = {signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ}
+    for each in (keeper, supervisor):
+        assert numbers(each, "SigIgn") <= ours
+        assert numbers(each, "SigBlk") == set()
