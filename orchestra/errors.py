@@ -6,6 +6,22 @@ as `error: <what>` and `try: <hint>`; nobody ever sees a traceback.
 
 from __future__ import annotations
 
+import errno
+
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
+
+
+def is_exhausted(error: BaseException | None) -> bool:
+    """Whether descriptors or memory were lacking: then nothing was seen of what was looked at, and nothing is known.
+
+    What was raised because of such an error counts as well.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
+            return True
+        error = error.__cause__
+    return False
+
 
 class OrchestraError(Exception):
     """Something that could not be done, in words for a tired person.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 
-from orchestra.errors import OrchestraError
+from orchestra.errors import OrchestraError, is_exhausted
 from orchestra.network import links
 from orchestra.network.inside import enter, on_own_thread
 from orchestra.network.netlink import HEADER, NLM_F_DUMP, Request
@@ -44,8 +44,10 @@ def counters(pins: Iterable[str]) -> dict[str, dict[str, Counters]]:
                 enter(pin)
                 with links.rtnetlink() as channel:
                     answers = channel.ask(Request("read the counters", _DUMP_LINKS))
-            except OrchestraError:  # it went away meanwhile
-                continue
+            except OrchestraError as error:
+                if is_exhausted(error):
+                    raise
+                continue  # it went away meanwhile
             found[pin] = {name: counted for _, message in answers for name, counted in _decoded(message)}
         return found
 

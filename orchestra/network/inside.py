@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 import threading
@@ -52,7 +53,10 @@ def begin(work: Callable[[], Result]) -> Callable[[], Result]:
             failures.append(failure)
 
     thread = threading.Thread(target=run, name="netns", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as refusal:  # all that Python tells: clone(2) found no room for one more
+        raise OSError(errno.ENOMEM, str(refusal)) from refusal
 
     def end() -> Result:
         thread.join()

@@ -7,6 +7,7 @@ of them takes longer to import than a network takes to make, and a millisecond f
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
 import struct
 
@@ -37,6 +38,7 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _IFA_F_NOPREFIXROUTE = 0x200
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _IFF_UP = 1
+_SIOCGIFINDEX, _IFREQ = 0x8933, struct.Struct("=16si20x")
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST, _SCOPE_UNIVERSE, _SCOPE_LINK = 254, 4, 1, 0, 253
 
 
@@ -215,11 +217,18 @@ def _whole(value: bytes) -> int | None:
 
 
 def index_of(name: str) -> int | None:
-    """Index of a link in the namespace of this thread."""
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        return None
+    """Index of a link in the namespace of this thread (netdevice(7), SIOCGIFINDEX).
+
+    Raises OSError where nobody can look: `if_nametoindex` would not tell that from a link that is not there.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asker:
+        try:
+            answer = fcntl.ioctl(asker, _SIOCGIFINDEX, _IFREQ.pack(name.encode(), 0))
+        except OSError as refusal:
+            if refusal.errno == errno.ENODEV:
+                return None
+            raise
+        return int(_IFREQ.unpack(answer)[1])
 
 
 def mac_of(ip: str) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from orchestra.errors import OrchestraError
+from orchestra.errors import OrchestraError, is_exhausted
 from orchestra.network.incoming import LISTEN, OPEN, Socket, is_loopback, packed, sockets
 from orchestra.network.inside import enter, on_own_thread
 
@@ -34,8 +34,10 @@ def talks(pins: Mapping[str, str]) -> dict[str, list[Talk]]:
         for name, pin in pins.items():
             try:
                 enter(pin)
-            except OrchestraError:  # it went away meanwhile
-                continue
+            except OrchestraError as error:
+                if is_exhausted(error):
+                    raise
+                continue  # it went away meanwhile
             found[name] = summed(sockets())
         return found
 

@@ -14,6 +14,8 @@ import signal
 import time
 from collections.abc import Iterable, Mapping
 
+from orchestra.errors import is_exhausted
+
 from . import blockio, device_filter
 from .failure import StartError
 
@@ -116,11 +118,14 @@ class Driver:
         """Stop everything inside where it is. Returns once the kernel says so, at the latest after `_FREEZING`."""
         self._set_frozen(path, True)
         deadline = time.monotonic() + _FREEZING
-        while not self.frozen(path):
-            if time.monotonic() > deadline:
-                self._set_frozen(path, False)
-                raise OSError(errno.EBUSY, "a process that waits for a disk does not stop", path)
-            time.sleep(0.001)
+        try:
+            while not self.frozen(path):
+                if time.monotonic() > deadline:
+                    raise OSError(errno.EBUSY, "a process that waits for a disk does not stop", path)
+                time.sleep(0.001)
+        except OSError:
+            self._set_frozen(path, False)
+            raise
 
     def thaw(self, path: str) -> None:
         self._set_frozen(path, False)
@@ -484,16 +489,20 @@ def _try_write(path: str, text: str) -> None:
 
 
 def read(path: str) -> str:
-    """The text, or "" where there is no such file."""
+    """The text, or "" where there is no such file. Raises OSError where nobody can look."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return ""
     parts = []
     try:
         while part := os.read(fd, 65536):
             parts.append(part)
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return ""
     finally:
         os.close(fd)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+from orchestra.errors import is_exhausted
+
 from ..values import dataclass
 from .cgroups import V2, Driver
 
@@ -112,10 +114,13 @@ def _from_v1(roots: dict[str, str], path: str, unified: str) -> Use | None:
 
 
 def _text(path: str) -> bytes:
-    """The content, or nothing where there is no such file or the kernel does not tell."""
+    """The content, or nothing where there is no such file or the kernel does not tell. Raises OSError where nobody
+    can look."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return b""
     try:
         return os.read(fd, LARGEST)

@@ -112,6 +112,6 @@ def _pin_again(world: World, name: str, pid: int) -> None:
     try:
         sandbox.pin_again(pid, world.places.user_pin(name), own_net_pin(world, name, service))
     except OSError as error:
-        world.journal.tell("trouble", f"{name} cannot be looked into: {error}", service.name, name)
+        world.journal.tell("notice", f"{name} cannot be looked into: {error}", service.name, name)
     if not world.seen[name].made:
         world.note(name, made=True)

@@ -7,7 +7,7 @@ import os
 import anyio
 import anyio.to_thread
 
-from ..errors import OrchestraError
+from ..errors import OrchestraError, is_exhausted
 from ..network.inside import is_pinned
 from ..network.routers import alive
 from ..network.shaping import all_shaped, ensure_shapes
@@ -83,7 +83,7 @@ class Care:
             try:
                 await self._performer.renew(name)
             except (OrchestraError, OSError) as error:
-                world.journal.tell("trouble", f"{name}: {error}", seen.service.name, name)
+                world.journal.tell("notice", f"{name}: {error}", seen.service.name, name)
             self._release(name)
 
     def _release(self, name: str) -> None:
@@ -107,7 +107,9 @@ class Care:
                     if self._limited(name) == plugs:
                         await self._hold(name, plugs)
                 except (OrchestraError, OSError) as error:  # a namespace is gone: that is seen, and told, above
-                    self._world.journal.tell("trouble", f"the bandwidth of {name} is not limited: {error}", "", name)
+                    if is_exhausted(error):
+                        raise
+                    self._world.journal.tell("notice", f"the bandwidth of {name} is not limited: {error}", "", name)
 
     def _limited(self, name: str) -> list[Plug]:
         """The plugs of a container that is held to a rate and has no step under way; none of any other."""
@@ -146,7 +148,7 @@ class Care:
                 text = f"{name} was moved out of its cgroups and is in them again, limits and all"
                 world.tell_of(name, "notice", text)
             except (OrchestraError, OSError) as error:
-                world.tell_of(name, "trouble", f"{name} is not in its cgroups, where its limits are: {error}")
+                world.tell_of(name, "notice", f"{name} is not in its cgroups, where its limits are: {error}")
             finally:
                 self._release(name)
 

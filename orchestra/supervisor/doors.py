@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 
 import anyio
 import anyio.abc
@@ -18,6 +19,8 @@ from .shelf import Shelf
 from .world import World
 
 PORT, DNS = "port", "dns"
+RETRY = 1.0
+"""Seconds after which a resolver that could not be opened is tried again."""
 
 
 class Doors:
@@ -26,8 +29,9 @@ class Doors:
         self._held = held
         self._shelf = shelf
         self._tasks = tasks
-        self._relay = Relay(held, self._backends, tasks)
+        self._relay = Relay(held, self._backends, tasks, partial(world.journal.tell, "notice"))
         self._resolvers: dict[str, anyio.CancelScope] = {}
+        self._unserved: dict[str, str] = {}  # network key -> why nobody answers names there
 
     async def take_back(self) -> None:
         """Sockets of an earlier supervisor: ports are held by them again, resolvers find them when they start."""
@@ -69,8 +73,14 @@ class Doors:
                 sockets = self._world.resolvers.pop(key, None) or await self._open(key)
                 await self._shelf.keep(f"{DNS} {key}", sockets)
             except (OSError, OrchestraError) as error:
-                self._world.journal.tell("notice", f"no name service in network {key}: {error}")
+                if self._unserved.get(key) != str(error):
+                    self._unserved[key] = str(error)
+                    self._world.journal.tell("notice", f"no name service in network {key}: {error}")
+                await anyio.sleep(RETRY)
+                if self._resolvers.get(key) is scope:
+                    del self._resolvers[key]  # tried again when it is looked next
                 return
+            self._unserved.pop(key, None)
             udp, tcp = sockets
             with udp, tcp:
                 await Resolver(self._world, key, udp, tcp).serve()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import anyio.to_thread
 
-from ..errors import OrchestraError
+from ..errors import OrchestraError, is_exhausted
 from ..network.incoming import incoming
 from .world import World
 
@@ -22,8 +22,11 @@ async def count(world: World) -> None:
         for name in draining:
             try:
                 found[name] = await anyio.to_thread.run_sync(incoming, world.places.net_pin(name))
-            except (OrchestraError, OSError):
-                found[name] = 0  # its network is gone, and with it whoever was connected
+            except (OrchestraError, OSError) as error:
+                if is_exhausted(error):
+                    found[name] = world.connections.get(name, 1)  # not known: as it was
+                else:
+                    found[name] = 0  # its network is gone, and with it whoever was connected
         if found != world.connections:
             world.connections = found
             world.ring()

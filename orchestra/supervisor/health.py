@@ -81,7 +81,7 @@ class HealthWatch:
     def _tell_unasked(self, name: str, service: str, why: str, before: str) -> str:
         """Why nobody can tell how it is, once for each reason."""
         if why != before:
-            self._world.journal.tell("trouble", f"the health of {name} cannot be checked: {why}", service, name)
+            self._world.journal.tell("notice", f"the health of {name} cannot be checked: {why}", service, name)
         return why
 
     def _known(self, name: str, started: float) -> Health:

@@ -25,11 +25,13 @@ class KeeperGone(OrchestraError):
 
 
 class Refused(OrchestraError):
-    """The keeper could not do it; `failure` is keeping.Failure."""
+    """The keeper could not do it; `failure` is keeping.Failure, whose errno is the cause."""
 
     def __init__(self, failure: Mapping[str, Any]) -> None:
         super().__init__(str(failure.get("what", "refused")))
         self.failure = failure
+        if number := failure.get("errno"):
+            self.__cause__ = OSError(number, os.strerror(number))
 
 
 class _Waiting:

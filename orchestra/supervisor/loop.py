@@ -156,7 +156,9 @@ class Loop:
             for name in names:
                 if seen := self._world.seen.get(name):
                     self._world.note(name, trouble=what, trouble_at=time.monotonic(), troubles=seen.troubles + 1)
-                    self._world.journal.tell("trouble", f"{name}: {what}", seen.service.name, name)
+                    # Who runs goes on: an event of another kind, after which nothing would tell that it is well.
+                    action = "notice" if seen.alive else "trouble"
+                    self._world.journal.tell(action, f"{name}: {what}", seen.service.name, name)
         self._release(names)
 
     def _release(self, names: list[str]) -> None:

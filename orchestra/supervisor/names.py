@@ -24,7 +24,7 @@ from ..plan.sharing import key as sharing_key
 from ..plan.subnets import overlap
 from ..wire import dns
 from . import upstream
-from .conversations import Conversations
+from .dns_connections import Conversations
 from .hostnames import hostname_of
 from .world import World
 

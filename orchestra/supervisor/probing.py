@@ -9,7 +9,7 @@ import socket
 import anyio
 import anyio.to_thread
 
-from ..errors import OrchestraError
+from ..errors import OrchestraError, is_exhausted
 from ..network.inside import socket_in
 from ..plan.launch import Ground, exec_process
 from ..stack.model import ExecProbe, Healthcheck, HttpProbe, Service, TcpProbe
@@ -31,8 +31,8 @@ class Probing:
         self._execs = execs
 
     async def probe(self, check: Healthcheck) -> tuple[bool, str]:
-        """(healthy, what it said). Never raises for a service that answers badly or not at all; KeeperGone where it
-        could not be asked."""
+        """(healthy, what it said). Never raises for a service that answers badly or not at all, but for one that
+        could not be asked: KeeperGone, OSError or OrchestraError."""
         try:
             with anyio.fail_after(check.timeout):
                 match check.probe:
@@ -48,6 +48,8 @@ class Probing:
         except KeeperGone:
             raise
         except (OSError, OrchestraError) as error:
+            if is_exhausted(error):
+                raise
             return False, error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
     async def _http(self, host: str, port: int, path: str) -> tuple[bool, str]:

@@ -98,10 +98,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def fetch(port: int, patience: float = 3.0) -> str:
+def fetch(port: int, patience: float = 3.0, address: str = "127.0.0.1") -> str:
     """The body of an HTTP answer on a published port, or "" when there is none."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
+        with socket.create_connection((address, port), timeout=patience) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
             while part := connection.recv(4096):

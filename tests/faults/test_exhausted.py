@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -168,6 +169,73 @@ def test_a_supervisor_without_descriptors_recovers(ground: Ground) -> None:
         assert "Traceback" not in said
     assert "t-web-1" in ground.ok("ps")
     assert (ground.supervisor(), ground.pid("t-web-1")) == (supervisor, web)
+    assert "Traceback" not in ground.own_log()
+
+
+def said(ground: Ground) -> str:
+    """All that is remembered."""
+    return ground.ok("events", "--since", "10m", "--until", "0s")
+
+
+def test_idle_clients_of_a_published_port_take_nothing_from_others(ground: Ground) -> None:
+    """They get a part of the supervisor's descriptors, and the last of them are served all the same: commands, health
+    and whatever is looked after go on, and nothing false is remembered."""
+    port = free_port()
+    check = {"test": ["CMD", "true"], "interval": "500ms", "timeout": "5s", "retries": 1}
+    ground.up({"web": py(ports=[f"{port}:80"], healthcheck=check)})
+    until(lambda: ground.row("t-web-1")["health"] == "healthy", "it is healthy")
+    supervisor = ground.supervisor()
+    hard = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (128, hard))
+    clients = []
+    try:
+        for _ in range(200):
+            clients.append(socket.create_connection(("::1", port), timeout=5))
+        until(lambda: "as many as it may have" in said(ground), "it is told")
+        time.sleep(6)  # in which everything is looked at once
+        assert descriptors(supervisor) < 100
+        assert ask(port) == "hello"
+        until(lambda: ask(port, address="::1") == "hello", "a new one is served")
+        assert ground.row("t-web-1")["health"] == "healthy"
+    finally:
+        for client in clients:
+            client.close()
+    for false in ("damaged", "taken away", "cannot be checked", "went away"):
+        assert false not in said(ground)
+    assert "to now" not in ground.ok("history")
+    assert ground.supervisor() == supervisor
+    assert "Traceback" not in ground.own_log()
+
+
+def test_what_a_supervisor_cannot_look_at_is_not_called_damage(ground: Ground) -> None:
+    """With few descriptors or none it does not know, and says nothing false; afterwards it looks again."""
+    checks = {"interval": "300ms", "timeout": "5s", "retries": 1}
+    limits = {"resources": {"limits": {"memory": "64m", "network": {"ingress": "10mbit"}}}}
+    ground.up(
+        {
+            "web": py(healthcheck={"tcp": 80, **checks}, deploy=limits),
+            "plain": sh(healthcheck={"test": ["CMD", "true"], **checks}),
+        }
+    )
+    until(lambda: {row["health"] for row in ground.rows().values()} == {"healthy"}, "they are healthy")
+    supervisor = ground.supervisor()
+    for spare in (0, 1, 3):
+        with few_descriptors(supervisor, spare):
+            time.sleep(6.5)  # in which everything is looked at once
+    until(lambda: {row["health"] for row in ground.rows().values()} == {"healthy"}, "they are healthy")
+    assert "is healthy" in said(ground)
+    for false in (
+        "damaged",
+        "taken away",
+        "is unhealthy: Too",
+        "not limited",
+        "was killed",
+        "moved out",
+        "went away",
+    ):
+        assert false not in said(ground)
+    assert "to now" not in ground.ok("history")
+    assert ground.supervisor() == supervisor
     assert "Traceback" not in ground.own_log()
 
 

@@ -87,7 +87,7 @@ def test_a_socket_that_is_released_is_not_waited_at_any_longer() -> None:
 
     async def serve() -> None:
         async with anyio.create_task_group() as tasks:
-            Relay(held, lambda key: [], tasks).look()
+            Relay(held, lambda key: [], tasks, print).look()
             await anyio.wait_all_tasks_blocked()
             await held.release([FIRST])
             successor = listening()  # it gets the number of the one just closed

@@ -22,9 +22,9 @@ import pytest
 
 from orchestra.places import Home
 from orchestra.plan.wiring import Router, Uplink
-from orchestra.supervisor import conversations, names, upstream
+from orchestra.supervisor import dns_connections, names, upstream
 from orchestra.supervisor.book import empty_page
-from orchestra.supervisor.conversations import MOST_AT_ONCE, MOST_OF_ONE
+from orchestra.supervisor.dns_connections import MOST_AT_ONCE, MOST_OF_ONE
 from orchestra.supervisor.journal import Journal
 from orchestra.supervisor.names import Resolver
 from orchestra.supervisor.world import World
@@ -259,7 +259,7 @@ def test_more_questions_than_are_passed_on_at_once_are_all_answered(resolver: As
 @pytest.mark.parametrize("sent", [b"", b"\0", b"\0\x20half"], ids=["nothing", "half a length", "half a question"])
 def test_a_client_that_stops_is_let_go(resolver: Asked, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """And nobody waits for it."""
-    monkeypatch.setattr(conversations, "IDLE", 0.3)
+    monkeypatch.setattr(dns_connections, "IDLE", 0.3)
 
     def ask() -> None:
         with resolver.connect(GREEDY) as slow:
@@ -272,7 +272,7 @@ def test_a_client_that_stops_is_let_go(resolver: Asked, monkeypatch: pytest.Monk
 
 def test_a_client_that_does_not_read_is_let_go(resolver: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the kernel takes no more answers for it."""
-    monkeypatch.setattr(conversations, "IDLE", 0.3)
+    monkeypatch.setattr(dns_connections, "IDLE", 0.3)
 
     def ask() -> None:
         with socket.socket() as deaf:
