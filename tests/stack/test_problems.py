@@ -208,12 +208,14 @@ services:
     security_opt: [apparmor=unconfined]
     command: echo $NOWHERE && ls
     oom_kill_disable: true
+    volumes: ["/:/rootfs:ro,rslave"]
 """
     found = loaded(text)
     warnings = "\n".join(found.warnings)  # type: ignore[attr-defined]
     for words in ("version is obsolete", "global means", "placement has no effect", "apparmor", "NOWHERE", "'&& ls'"):
         assert words in warnings
     assert "services.a.oom_kill_disable has no effect" in warnings
+    assert "services.a.volumes[0]: propagation rslave has no effect" in warnings
 
 
 @pytest.mark.parametrize(
