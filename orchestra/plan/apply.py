@@ -9,7 +9,7 @@ from typing import Literal
 from ..errors import OrchestraError
 from ..stack.model import Network, Service, Stack
 from ..values import replace
-from .changes import GENERATION
+from .changes import CONTENTS, GENERATION, said_of
 from .facts import Replacement, Seen, Target, Wanted, container_name, jobs
 from .portranges import fixed_range
 from .replacing import free_name, undrained, why_in_place
@@ -282,11 +282,15 @@ def _generation(service: Service, one: Seen | None, recreate: Recreate) -> Servi
     if one is None or not one.made:
         return service
     base, _, number = one.service.config_hash.partition(GENERATION)
+    # A restart since has given it what its files said by then.
+    had = f"{said_of(one.service)}{CONTENTS}{one.contents}" if one.contents else base
     if recreate == "never":
         return replace(one.service, scale=service.scale, depends_on=service.depends_on)
-    if recreate == "force":
+    if had == service.config_hash and recreate == "diverged":
+        return replace(service, config_hash=one.service.config_hash)
+    if recreate == "force" or base == service.config_hash:
         return replace(service, config_hash=f"{service.config_hash}{GENERATION}{int(number or 0) + 1}")
-    return replace(service, config_hash=one.service.config_hash) if base == service.config_hash else service
+    return service
 
 
 def _epoch(old: Target | None, one: Seen | None, again: bool) -> int:

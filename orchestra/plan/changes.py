@@ -45,19 +45,26 @@ def said_of(service: Service) -> str:
 
 
 def with_contents(stack: Stack, digests: Mapping[str, str]) -> Stack:
-    """`digests`: "secret/NAME" and "config/NAME" -> of what its file says."""
-    from hashlib import blake2b  # nothing that a command loads
-
+    """The same stack, with what the files say that its services are given; `digests` as for `contents_of`."""
     services = {}
     for name, service in stack.services.items():
-        keys = [f"secret/{grant.source}" for grant in service.secrets]
-        keys += [f"config/{grant.source}" for grant in service.configs]
-        given = {key: digests[key] for key in keys if key in digests}
-        if given:
-            together = blake2b(repr(sorted(given.items())).encode(), digest_size=16).hexdigest()
-            service = replace(service, config_hash=f"{said_of(service)}{CONTENTS}{together}")
-        services[name] = service
+        contents = contents_of(service, digests)
+        config = f"{said_of(service)}{CONTENTS}{contents}" if contents else service.config_hash
+        services[name] = replace(service, config_hash=config)
     return replace(stack, services=services)
+
+
+def contents_of(service: Service, digests: Mapping[str, str]) -> str:
+    """What stands behind CONTENTS, "" for a service that is given no file. `digests`: "secret/NAME" and "config/NAME"
+    -> of what its file says."""
+    from hashlib import blake2b  # nothing that a command loads
+
+    given = sorted((key, digests[key]) for key in granted(service) if key in digests)
+    return blake2b(repr(given).encode(), digest_size=16).hexdigest() if given else ""
+
+
+def granted(service: Service) -> list[str]:
+    return [f"secret/{one.source}" for one in service.secrets] + [f"config/{one.source}" for one in service.configs]
 
 
 def why_replaced(old: Service, new: Service) -> str:

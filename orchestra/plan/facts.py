@@ -49,6 +49,7 @@ class Seen:
     made_at: float = 0.0
     oneoff: bool = False
     run: Run | None = None
+    contents: str = ""  # of the files that it was given at its last start, see plan/changes; "": unknown, or none
     health: Verdict = ""
     health_text: str = ""  # what the last probe said
     health_since: float = 0.0

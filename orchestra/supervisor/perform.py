@@ -38,6 +38,7 @@ from ..wire.terminal import line
 from . import externals, limiting, wiring
 from .adopt import oom_kills
 from .booking import Booking
+from .contents import contents_now
 from .hostnames import hostname_of
 from .link import KeeperGone, Link, Refused
 from .ports import HeldPorts
@@ -316,6 +317,7 @@ class Performer:
         try:
             # Not in a thread: what it reads was made ready by `_prepare`, and forty threads cost more than they do.
             spec = self._spec(name, target.service)
+            contents = await contents_now(target.service, world.page.files)
             request = {
                 "do": "launch",
                 "name": name,
@@ -338,6 +340,7 @@ class Performer:
             self._fulfil(name, [], OrchestraError(line(f"cannot start {name}: {why}"), status=code))
             return
         world.started(name, replace(run, started=float(reply["started"])), int(reply["pid"]))
+        world.note(name, contents=contents)
         self._tell_start(name, number, cause, time.monotonic() - begun)
         self._tell_notices(_of_unmapped(target.service, reply.get("unmapped", ())), target.service.name, name)
         if came:

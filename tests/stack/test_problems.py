@@ -220,7 +220,7 @@ services:
     security_opt: [apparmor=unconfined]
     command: echo $NOWHERE && ls
     oom_kill_disable: true
-    volumes: [".:/a:z", ".:/b:Z"]
+    volumes: [".:/a:z", ".:/b:Z", "/:/rootfs:ro,rslave"]
   b: {rootfs: host, command: "true", volumes: [".:/a:ro,z"]}
 """
     found = loaded(text)
@@ -229,6 +229,7 @@ services:
         assert words in warnings
     assert "services.a.oom_kill_disable has no effect" in warnings
     assert warnings.count("SELinux") == 1  # of the machine, not of each mount
+    assert "services.a.volumes[2]: propagation rslave has no effect" in warnings
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,11 @@ def test_up_replaces_who_was_given_another_secret_or_config(orchestra: Stage) ->
     (orchestra.work / "pass").write_text("four")
     orchestra.ok("restart", "a")
     assert orchestra.inside("a", "cat /run/secrets/pass") == "four"
+    assert after_up() == []
+    (orchestra.work / "pass").write_text("two")
+    assert after_up() == ["a"]
+    assert orchestra.inside("a", "cat /run/secrets/pass") == "two"
+    assert after_up() == []
 
 
 def test_a_folder_of_the_host_can_be_the_root(orchestra: Stage) -> None:
