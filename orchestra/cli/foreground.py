@@ -80,6 +80,7 @@ class Foreground:
                 self._bring_up()
                 return self._attend()
             except Interrupted:
+                echo("", sys.stderr)  # below the terminal's ^C
                 return self._stop(INTERRUPTED)
             except OrchestraError:
                 self._show_output()  # the reason is often among the last words
@@ -144,7 +145,6 @@ class Foreground:
         return 0
 
     def _stop(self, code: int, why: str = "Gracefully stopping… (press Ctrl-C again to force)") -> int:
-        echo("", sys.stderr)
         echo(why, sys.stderr)
         services = None if self.request["services"] is None else sorted(self.mine)
         self.show = progress(self.asked.progress, "stop", "stopped", 0)

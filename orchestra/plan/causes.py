@@ -3,7 +3,7 @@ what happens next. Read from the same facts and holds as the plan; `clock` puts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from ..stack.model import Condition, Dependency, Use
 from ..values import dataclass, replace
@@ -97,7 +97,7 @@ class _Look:
             "kind": state.kind,
             "since": None if state.since is None else self.wall - self.now + state.since,
             "text": state.text,
-            "sentence": _sentence(service, state, blocked, restarts, last_exit, self._memory(seen)),
+            "sentence": _sentence(service, state, blocked, restarts, last_exit, self._memory(mine)),
             "blocked_by": blocked,
             "restarts": restarts,
             "last_exit": last_exit,
@@ -234,13 +234,14 @@ class _Look:
         }
         return _State("backing_off", seen.run.ended, text, after)
 
-    def _memory(self, seen: Seen | None) -> str:
-        """What the kernel killed for want of memory, whatever has been started since."""
-        if seen is None or not seen.oom_kills:
+    def _memory(self, containers: Collection[str]) -> str:
+        """What the kernel killed in them for want of memory, whatever has been started since."""
+        short = [seen for name in containers if (seen := self.facts.containers.get(name)) and seen.oom_kills]
+        if not short:
             return ""
-        number = seen.oom_kills
+        number, last = sum(seen.oom_kills for seen in short), max(seen.oom_at for seen in short)
         what = "a process was killed" if number == 1 else f"{number} processes were killed, the last"
-        return f"out of memory: {what}{self._since(seen.oom_at, 'at')}"
+        return f"out of memory: {what}{self._since(last, 'at')}"
 
     def _since(self, moment: float | None, word: str = "since") -> str:
         return "" if moment is None else f" {word} {self.clock(self.wall - self.now + moment)}"

@@ -76,6 +76,10 @@ def test_memory_is_named_when_it_is_over():
     more = replace(seen, run=replace(run, oom_kills=2), oom_at=9.0)
     sentence = told(wanted(CART), facts(more), 20.0)["cart"]["sentence"]
     assert sentence.endswith("out of memory: 3 processes were killed, the last at 9")
+    other = replace(running(CART, 5.0, health="healthy"), replica=2, health_since=6.0, oom_kills_before=4, oom_at=3.0)
+    two = replace(CART, scale=2)
+    sentence = told(wanted(two), Facts({"cart-1": seen, "cart-2": other}), 20.0)["cart"]["sentence"]
+    assert sentence.endswith("out of memory: 5 processes were killed, the last at 4")
     gone = ended(CART, 30.0, code=137, since=25.0)
     assert gone.run is not None
     seen = replace(gone, run=replace(gone.run, oom=True, oom_kills=1), oom_at=30.0)
