@@ -39,23 +39,27 @@ def refuse_clashes(
 
     `places`: where in the stack file a claim is made; `known`: the services of that file.
     """
-    holders: dict[tuple[str, ...], list[Holder]] = {}
+    holders: dict[tuple[str, ...], dict[tuple[str, str], Holder]] = {}  # replicas of a service share what they have
+
+    def hold(claim: Claim, name: str, target: Target) -> None:
+        holders.setdefault(claim.key, {}).setdefault((target.service.name, claim.host_ip), (claim, name, target))
+
     for name, target in targets.items():
         if target.service.name not in asked:
             for claim in _claims(target, seen.get(name)):
-                holders.setdefault(claim.key, []).append((claim, name, target))
+                hold(claim, name, target)
     lines, hints = [], []
     for name, target in targets.items():
         if target.service.name not in asked:
             continue
         for claim in _claims(target, seen.get(name)):
-            before = holders.setdefault(claim.key, [])
+            before = holders.get(claim.key, {}).values()
             rival = next((held for held in before if _is_rival(claim, target, held)), None)
             if rival is not None:
                 what, hint = _told(claim, target, rival, asked, places, known)
                 lines.append(what)
                 hints.append(hint)
-            before.append((claim, name, target))
+            hold(claim, name, target)
     if lines:
         raise OrchestraError("\n".join(dict.fromkeys(lines)), hints[0])
 

@@ -22,7 +22,7 @@ class Claim:
 
 
 def claims_of(service: Service) -> Iterator[Claim]:
-    """A range of host ports means any free one, so it claims nothing."""
+    """A range of host ports means any free one, as 0 does, so it claims nothing."""
     path: Path = ("services", service.name)
     for index, port in enumerate(service.ports):
         if (number := _fixed(port)) is not None:
@@ -39,7 +39,8 @@ def claims_of(service: Service) -> Iterator[Claim]:
 
 def _fixed(port: Port) -> int | None:
     """The host port, where only one will do."""
-    return port.published[0] if port.published and port.published[0] == port.published[1] else None
+    first, last = port.published or (0, 0)
+    return first if first and first == last else None
 
 
 def collide(one: Claim, other: Claim) -> bool:

@@ -78,12 +78,12 @@ def _names(model: dict[str, Any], scope: Scope) -> None:
 
 
 def _host_ports(services: dict[str, dict[str, Any]], scope: Scope) -> None:
-    """A fixed port leads to one port of the service; a range means any free one."""
+    """A fixed port leads to one port of the service; a range, as 0, means any free one."""
     for name, service in services.items():
         owners: dict[tuple[str, str], list[str]] = {}
         for index, port in enumerate(() if service.get("network_mode") else service.get("ports", ())):
             published, address = port.get("published", ""), port.get("host_ip", "")
-            if not published or "-" in published:
+            if published in ("", "0") or "-" in published:
                 continue
             taken = owners.setdefault((published, port["protocol"]), [])
             if address in taken or (taken and "" in (address, *taken)):

@@ -101,23 +101,21 @@ def guest_plug(world: World, lease: str, container: str, key: str) -> Plug | Non
 def publications_of(world: World, router: Router) -> list[Publication]:
     """Everything that goes through this router, of containers that are made and serve; one that is stopped leaves its
     port to another service that wants it."""
-    published = {
-        name: ports
-        for name, ports in sorted(world.page.ports.items())
-        if (seen := world.seen.get(name)) and seen.made and serves(world.wanted, name)
-    }
     return [
         one
-        for name, ports in published.items()
-        for one in ports
+        for name, published in sorted(world.page.ports.items())
+        if (seen := world.seen.get(name)) and seen.made and serves(world.wanted, name)
+        if not (_rests(world, name) and any(not _rests(world, other) for other in rivals(world, name)))
+        for one in published
         if one.router == router.id
-        and not (_rests(world, name) and any(not _rests(world, other) for other in rivals(world, name)))
     ]
 
 
 def rivals(world: World, name: str) -> list[str]:
     """Containers of other services that publish a host port of this one: at most one of them is to run."""
     mine = {(one.host_port, one.protocol) for one in world.page.ports.get(name, ())}
+    if not mine:
+        return []
     service = world.seen[name].service.name
     return [
         other

@@ -41,6 +41,7 @@ def test_a_port_leads_to_the_one_of_two_that_runs(shared: Stage) -> None:
     refused = shared.fails("up", "-d", "prod", status=1)
     assert f"host port {port}/tcp is used by dev (t-dev-1)" in refused
     assert "orchestra stop dev" in refused
+    assert "is used by dev" in shared.fails("run", "-T", "--rm", "--service-ports", "prod", status=1)
     shared.ok("stop", "dev")
     shared.ok("up", "-d", "prod")
     until(lambda: said(port) == "prod", "it answers")
