@@ -228,6 +228,7 @@ class OneOffs:
         world = self._world
         teller = Teller(world, caller, message["id"], self._needed(name))
         try:
+            await caller.send({"re": message["id"], "accepted": True})
             while name in world.wanted.targets:
                 seen = world.seen.get(name)
                 if seen is not None and seen.run is not None:
