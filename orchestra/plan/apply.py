@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from itertools import product
 from typing import Literal
 
 from ..errors import OrchestraError
 from ..stack.model import Network, Service, Stack
 from ..values import replace
 from .changes import CONTENTS, GENERATION, said_of
+from .clashes import refuse_clashes
 from .facts import Replacement, Seen, Target, Wanted, container_name, jobs
-from .portranges import fixed_range
 from .replacing import free_name, undrained, why_in_place
 from .update import as_updated
 
@@ -36,6 +35,7 @@ def applied(
     """
     chosen = _chosen(stack, services, no_deps)
     forced = chosen if services is None else set(services)
+    _refuse_shared_names(before, stack, chosen)
     awaited = jobs(stack.services.values())
     targets: dict[str, Target] = {}
     replacements: dict[str, Replacement] = {}
@@ -76,7 +76,7 @@ def applied(
                 targets[name] = left
         elif target.service.name not in stack.services:
             targets[name] = target  # of a profile that is off
-    _refuse_shared_ports(targets, stack, chosen)
+    refuse_clashes(targets, seen, chosen, stack.places, {*stack.services, *stack.disabled})
     uses = {name: use for name, use in stack.uses.items() if name in chosen or name in before.uses}
     used = {join.network for target in targets.values() for join in target.service.networks}
     used |= {join.network for use in uses.values() for join in use.networks}
@@ -96,21 +96,28 @@ def applied(
     )
 
 
-def _refuse_shared_ports(targets: Mapping[str, Target], stack: Stack, chosen: Collection[str]) -> None:
-    """Who stays though the file has it no more keeps its host ports; a renamed service would get every other request
-    only. Within the file, see stack/clashes."""
-    for name, orphan in targets.items():
-        if orphan.service.name in stack.services or orphan.stopped:
+def _refuse_shared_names(before: Wanted, stack: Stack, chosen: Collection[str]) -> None:
+    """Containers are found by their names, so two services cannot have the same, whether they run or not."""
+    owners = {
+        name: one.service.name
+        for name, one in before.targets.items()
+        if one.service.name in stack.services and one.service.name not in chosen
+    }
+    for service in stack.services.values():
+        if service.name not in chosen:
             continue
-        for service in map(stack.services.__getitem__, sorted(chosen & stack.services.keys())):
-            for mine, its in product(service.ports, orphan.service.ports):
-                wished, held = fixed_range(mine), fixed_range(its)
-                if wished and held and wished.meets(held):
-                    raise OrchestraError(
-                        f"cannot start {service.name}: host port {wished} is used by {name}, "
-                        "which is of no service in the stack file any more",
-                        "take that away with --remove-orphans, or choose another host port",
-                    )
+        for number in range(1, service.scale + 1):
+            name = container_name(stack.name, service, number)
+            other = owners.setdefault(name, service.name)
+            if other == service.name:
+                continue
+            if other in chosen:
+                path = f"services.{service.name}.container_name"
+                where = f"{stack.places[path]}: " if path in stack.places else ""
+                what = f"{where}{service.name} and {other} both want the name {name}"
+                raise OrchestraError(what, f"ask for one of them: orchestra up {other}")
+            what = f"cannot start {service.name}: {name} is the name of a container of {other}"
+            raise OrchestraError(what, f"orchestra rm -s {other}, or choose another name")
 
 
 def _replicas(before: Wanted, seen: Mapping[str, Seen], stack: Stack, service: Service) -> dict[str, int]:
@@ -203,6 +210,7 @@ def started(wanted: Wanted, seen: Mapping[str, Seen], names: Iterable[str]) -> W
     for name in chosen & set(targets):
         epoch = _epoch(targets[name], seen.get(name), again=True)
         targets[name] = replace(targets[name], stopped=False, held=False, epoch=epoch, grace=None)
+    refuse_clashes(targets, seen, {targets[name].service.name for name in chosen & set(targets)}, {})
     return replace(wanted, targets=targets)
 
 
@@ -215,13 +223,15 @@ def restarted(
     for name in chosen & set(targets):
         target = targets[name]
         targets[name] = replace(target, stopped=False, held=False, epoch=target.epoch + 1, grace=grace)
-    moved = set() if no_deps else {targets[name].service.name for name in chosen & set(targets)}
+    moved = {targets[name].service.name for name in chosen & set(targets)}
     for name, target in targets.items():
         # Who shares the network of another needs no new run: the network is kept through restarts.
         shared = target.service.network_mode.removeprefix("service:")
-        leans = any(need.restart and need.service in moved - {shared} for need in target.service.depends_on)
+        needs = () if no_deps else target.service.depends_on
+        leans = any(need.restart and need.service in moved - {shared} for need in needs)
         if name not in chosen and leans and (one := seen.get(name)) is not None and one.alive:
             targets[name] = replace(target, epoch=target.epoch + 1)
+    refuse_clashes(targets, seen, moved, {})
     return replace(wanted, targets=targets)
 
 

@@ -1,14 +1,20 @@
-"""What is right by itself but cannot be together: two services that want the same port, name or address.
+"""What cannot be, whatever of the file is asked for: too many containers, replicas of one service that want the same
+name or address.
 
-Better said before anything has started than by the second service, when the first one runs.
+Two services may want the same, as long as only one of them is to run, see plan/clashes.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from orchestra.stack.problems import Path
+from orchestra.plan.portranges import PortRange, fixed_range
+from orchestra.stack.claims import Claim, claims_of, collide
+from orchestra.stack.model import Service
+from orchestra.stack.ports import parsed
+from orchestra.stack.problems import Path, spell
 from orchestra.stack.scaling import MOST_CONTAINERS
 from orchestra.stack.scope import Scope
 
@@ -20,7 +26,6 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
 def check(model: dict[str, Any], scope: Scope) -> None:
-    """Reports each clash at the later of the two."""
     services: dict[str, dict[str, Any]] = model["services"]
     _how_many(services, scope)
     _container_names(services, scope)
@@ -28,6 +33,21 @@ def check(model: dict[str, Any], scope: Scope) -> None:
     _host_ports(services, scope)
     for network, entry in model.get("networks", {}).items():
         _addresses(network, entry, services, scope)
+
+
+def places(services: Iterable[Service], scope: Scope) -> dict[str, str]:
+    """Where the file says what several services want for themselves alone: path -> "file:line:column: path"."""
+    wanted: dict[tuple[str, ...], list[tuple[str, Claim]]] = {}
+    for service in services:
+        for claim in claims_of(service):
+            wanted.setdefault(claim.key, []).append((service.name, claim))
+    contested = {
+        claim.path
+        for claims in wanted.values()
+        for name, claim in claims
+        if any(other != name and collide(claim, its) for other, its in claims)
+    }
+    return {spell(path): scope.report.place(path) for path in sorted(contested, key=str)}
 
 
 def _how_many(services: dict[str, dict[str, Any]], scope: Scope) -> None:
@@ -45,18 +65,10 @@ def replicas(service: dict[str, Any]) -> int:
 
 
 def _container_names(services: dict[str, dict[str, Any]], scope: Scope) -> None:
-    owners: dict[str, str] = {}
     for name, service in services.items():
-        fixed = service.get("container_name")
-        if fixed is None:
-            continue
-        path: Path = ("services", name, "container_name")
-        if replicas(service) > 1:
+        if service.get("container_name") is not None and replicas(service) > 1:
             what = f"a fixed name is for one container, but {replicas(service)} are asked for"
-            scope.report.key_problem(path, what)
-        if fixed in owners:
-            scope.report.problem(path, f"{fixed!r} is the name of {owners[fixed]} already")
-        owners[fixed] = name
+            scope.report.key_problem(("services", name, "container_name"), what)
 
 
 def _names(model: dict[str, Any], scope: Scope) -> None:
@@ -72,28 +84,21 @@ def _names(model: dict[str, Any], scope: Scope) -> None:
 
 
 def _host_ports(services: dict[str, dict[str, Any]], scope: Scope) -> None:
-    """One fixed port for two services; a range means any free one, so it clashes with nothing here."""
-    owners: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    """A fixed port leads to one port of the service; a range for one port, as 0, means any free one."""
     for name, service in services.items():
-        if service.get("network_mode"):
-            continue
-        for index, port in enumerate(service.get("ports", ())):
-            published, address = port.get("published", ""), port.get("host_ip", "")
-            if not published or "-" in published:
+        taken: list[PortRange] = []
+        for index, port in enumerate(() if service.get("network_mode") else parsed(service.get("ports", []))):
+            if (wished := fixed_range(port)) is None:
                 continue
-            taken = owners.setdefault((published, port["protocol"]), [])
-            for other, where in taken:
-                if other != name and (address == where or "" in (address, where)):
-                    what = f"host port {published}/{port['protocol']} is published by {other} already"
-                    scope.report.problem(("services", name, "ports", index), what)
-                    break
-            taken.append((name, address))
+            if any(wished.meets(other) for other in taken):
+                what = f"host port {wished} is published by {name} already"
+                scope.report.problem(("services", name, "ports", index), what)
+            taken.append(wished)
 
 
 def _addresses(network: str, entry: dict[str, Any], services: dict[str, dict[str, Any]], scope: Scope) -> None:
-    """A fixed address is of a subnet that the file names, is nobody else's, and is for one container."""
+    """A fixed address is of a subnet that the file names, and for one container."""
     config = (entry.get("ipam", {}).get("config") or [{}])[0]
-    owners: dict[str, str] = {}
     for name, service in services.items():
         address = ((service.get("networks") or {}).get(network) or {}).get("ipv4_address")
         if address is None:
@@ -102,9 +107,6 @@ def _addresses(network: str, entry: dict[str, Any], services: dict[str, dict[str
         if "subnet" not in config and not entry.get("external"):
             what = f"network {network} has no subnet of its own (say one below networks.{network}.ipam.config)"
             scope.report.problem(path, what)
-        if address in owners:
-            scope.report.problem(path, f"{address} is the address of {owners[address]} already")
         if replicas(service) > 1:
             what = f"a fixed address is for one container, but {replicas(service)} are asked for"
             scope.report.problem(path, what)
-        owners[address] = name

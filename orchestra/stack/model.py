@@ -362,3 +362,5 @@ class Stack:
     owners: Mapping[str, Stack] = field(default_factory=dict)  # those stacks by name, as their own files have them
     alerts: Alerting | None = None  # None: the built-in rules, and nobody to tell
     disabled: frozenset[str] = frozenset()  # services that exist in the file but whose profiles are off
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Path of what several services want for themselves alone -> "file:line:column: path"."""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from orchestra.stack import (
+    clashes,
     depends,
     grants,
     health,
@@ -69,6 +70,7 @@ def parse(
         configs=sources["configs"],
         alerts=_alerting(model, scope),
         disabled=disabled,
+        places=clashes.places(services.values(), scope),
     )
 
 

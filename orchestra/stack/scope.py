@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestra.stack import units
 from orchestra.stack.nodes import Node, place, value_place
-from orchestra.stack.problems import Path, Problem
+from orchestra.stack.problems import Path, Problem, spell
 from orchestra.stack.scalars import spelled
 from orchestra.values import dataclass
 
@@ -35,6 +35,10 @@ class Report:
         """Something wrong with a key itself, or with something that it should have."""
         if path not in self.silenced:
             self.problems.append(Problem(place(self.root, path), path, what))
+
+    def place(self, path: Path) -> str:
+        """As a problem says where it is."""
+        return f"{value_place(self.root, path)}: {spell(path)}"
 
     def warn(self, what: str) -> None:
         """Something that is accepted, once per text."""

@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from ..errors import OrchestraError
 from ..plan import apply
+from ..plan.clashes import refuse_clashes
 from ..plan.facts import Seen, Target, Wanted
 from ..plan.launch import exec_process, files_spec
 from ..plan.replacing import serves
@@ -198,6 +199,7 @@ class OneOffs:
             networks={**wanted.networks, **{key: net for key, net in stack.networks.items() if key in used}},
             volumes={**wanted.volumes, **stack.volumes},
         )
+        refuse_clashes(wanted.targets, world.seen, {service.name}, {})
         kept = stack if not world.page.stack.services else world.page.stack
         return name, wanted, kept
 
@@ -228,6 +230,7 @@ class OneOffs:
         world = self._world
         teller = Teller(world, caller, message["id"], self._needed(name))
         try:
+            await caller.send({"re": message["id"], "accepted": True})
             while name in world.wanted.targets:
                 seen = world.seen.get(name)
                 if seen is not None and seen.run is not None:

@@ -347,6 +347,9 @@ class Performer:
             self.shelf.hold_terminal(name, os.dup(came[0]))
         self._fulfil(name, came)
         world.take_early(name, oom_kills)
+        if name in world.seen and (rivals := wiring.rivals(world, name)):
+            services = [world.seen[each].service for each in (name, *rivals)]
+            await self.publish({join.network for service in services for join in service.networks})
         await limiting.tell_lacking(world, name)
 
     def _tell_start(self, name: str, number: int, cause: str, took: float) -> None:

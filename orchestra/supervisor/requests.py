@@ -264,9 +264,14 @@ class Requests:
         if not message.get("force"):
             await self._lending.refuse_if_used(message.get("services"), "remove")
         self._tell_asked("rm", message)
-        if not message.get("stop"):
-            names = [name for name in names if not (name in self._world.seen and self._world.seen[name].alive)]
-        await self._want(message, lambda: apply.without(self._world.wanted, self._world.seen, names, None))
+        world = self._world
+
+        def wanted() -> Wanted:
+            if not message.get("stop"):
+                names[:] = [name for name in names if not (name in world.seen and world.seen[name].alive)]
+            return apply.without(world.wanted, world.seen, names, None)
+
+        await self._want(message, wanted)
         await self._until(message, caller, names, "gone")
         return {"removed": names}
 
@@ -300,7 +305,6 @@ class Requests:
             self._wishes.tell(before, wanted, words("run", message))
             self._borrowing.ask_again()
         with self._wishes.follow() as changed:
-            await _tell_accepted(caller, message)
             return await self._oneoffs.run(name, message, caller, changed)
 
     # Helping
@@ -344,7 +348,8 @@ class Requests:
             if asked is not None:
                 changed.update(dict.fromkeys(names, "another command"))
             before = asked or world.wanted
-            await _tell_accepted(caller, message)
+            # What comes now is waiting, and others may have their turn.
+            await caller.send({"re": message["id"], "accepted": True})
             teller = Teller(world, caller, message["id"], names, services)
             while True:
                 await teller.wait()
@@ -362,11 +367,6 @@ class Requests:
                     await teller.tell()
                     return
                 await teller.tell_in_time()
-
-
-async def _tell_accepted(caller: Caller, message: Message) -> None:
-    """It is written down: what comes now is waiting, and others may have their turn."""
-    await caller.send({"re": message["id"], "accepted": True})
 
 
 def _stack(raw: Any) -> Stack:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import OrchestraError
 from ..plan.addresses import guest_interface, interfaces, mac_of, port_of
+from ..plan.clashes import rests
 from ..plan.launch import capabilities
 from ..plan.replacing import serves
 from ..plan.resolv import LOCALHOST, hosts, resolv_conf, resolv_conf_of_machine
@@ -98,14 +99,35 @@ def guest_plug(world: World, lease: str, container: str, key: str) -> Plug | Non
 
 
 def publications_of(world: World, router: Router) -> list[Publication]:
-    """Everything that goes through this router, of containers that are made and serve."""
+    """Everything that goes through this router, of containers that are made and serve; one that is stopped leaves its
+    port to another service that wants it."""
     return [
         one
         for name, published in sorted(world.page.ports.items())
         if (seen := world.seen.get(name)) and seen.made and serves(world.wanted, name)
+        if not (_rests(world, name) and any(not _rests(world, other) for other in rivals(world, name)))
         for one in published
         if one.router == router.id
     ]
+
+
+def rivals(world: World, name: str) -> list[str]:
+    """Containers of other services that publish a host port of this one: at most one of them is to run."""
+    mine = {(one.host_port, one.protocol) for one in world.page.ports.get(name, ())}
+    if not mine:
+        return []
+    service = world.seen[name].service.name
+    return [
+        other
+        for other, ports in world.page.ports.items()
+        if (seen := world.seen.get(other)) and seen.service.name != service
+        if any((one.host_port, one.protocol) in mine for one in ports)
+    ]
+
+
+def _rests(world: World, name: str) -> bool:
+    target = world.wanted.targets.get(name)
+    return target is not None and rests(target, world.seen.get(name))
 
 
 def opened_to_host(world: World, key: str, leave_out: Iterable[str] = ()) -> list[str]:

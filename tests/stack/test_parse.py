@@ -63,7 +63,7 @@ def field(name: str, value: object) -> tuple[str, object]:
         ("ports: ['${NOTHING:-0}:80/udp']", "ports", (m.Port(80, None, "", "udp"),)),
         ("ports: ['10000-20000:10000-20000/udp']", "ports", (m.Port(10000, (10000, 20000), "", "udp", 10001),)),
         ("ports: [{target: 9001-9200, published: 1-200}]", "ports", (m.Port(9001, (1, 200), count=200),)),
-        ("ports: ['1-200:1-200', '7:7', '8:9']", "ports", (m.Port(1, (1, 200), count=200), m.Port(9, (8, 8)))),
+        ("ports: ['1-200:1-200', '7:7', '208:9']", "ports", (m.Port(1, (1, 200), count=200), m.Port(9, (208, 208)))),
         ("ports: ['1-3:5']", "ports", (m.Port(5, (1, 3)),)),
         ("ports: [{target: 5, published: '1-3', protocol: udp}]", "ports", (m.Port(5, (1, 3), "", "udp"),)),
         ("volumes: [/anon]", "mounts", (m.Mount("volume", "/anon"),)),

@@ -66,6 +66,11 @@ class Counting(World):
         await super().changed(longest)
 
 
+class Silent:
+    async def send(self, _: object) -> None:
+        pass
+
+
 class NeverStarts:
     def expect_no_more(self, name: str) -> None:
         pass
@@ -82,7 +87,7 @@ def test_a_run_that_depends_on_nobody_waits_for_its_start_without_spinning(tmp_p
         oneoffs = OneOffs(world, cast(Execs, nothing), cast(Performer, NeverStarts()))
         with anyio.move_on_after(0.3):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(oneoffs.run, "once", {"id": 1}, cast(Caller, nothing), {})
+                tasks.start_soon(oneoffs.run, "once", {"id": 1}, cast(Caller, Silent()), {})
                 await anyio.wait_all_tasks_blocked()
                 world.pulse()
         assert world.waits < 20
