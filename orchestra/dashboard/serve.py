@@ -137,7 +137,8 @@ async def _links(gate: Gate, wishes: Wishes, port: int) -> None:
 async def _open(gate: Gate, token: str, link: str) -> None:
     """The page that the browser is given stays until it has been followed, or the link is good for nothing more."""
     user = desktop_user(os.environ, os.geteuid())
-    with anyio.move_on_after(LONGEST_OPENING), page_to(link, user) as page:
+    # Without room for the page there is no browser; the link is in the terminal.
+    with contextlib.suppress(OSError), anyio.move_on_after(LONGEST_OPENING), page_to(link, user) as page:
         # Some browsers only come back at their end, which nobody waits for.
         threading.Thread(target=show, args=(page, user), daemon=True).start()
         while gate.awaits(token):  # noqa: ASYNC110 - the gate knows of no tasks

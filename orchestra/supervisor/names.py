@@ -194,6 +194,7 @@ def table_of(world: World, key: str) -> dict[str, list[str]]:
     table: dict[str, list[str]] = {}
     weak: dict[str, list[str]] = {}
     services = {seen.service.name.lower() for seen in world.seen.values()}
+    services |= {use.name.lower() for use in world.wanted.uses.values()}
     for name, address in world.page.addresses.get(key, {}).items():
         seen = world.seen.get(name)
         if seen is None or not seen.made:

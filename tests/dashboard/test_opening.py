@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import anyio
 import pytest
 from playwright.sync_api import Browser
 from whole.room import Room
 from whole.stage import Stage, until
 
+from orchestra.dashboard.gate import Gate
 from orchestra.dashboard.handing import desktop_user, has_browser
+from orchestra.dashboard.serve import _open
 
 from .conftest import Dashboard
 
@@ -88,6 +93,18 @@ def test_root_hands_the_link_to_whose_desktop_it_is(stage: Stage, desk: Path) ->
     finally:
         dashboard.close()
     assert not os.path.exists(os.path.dirname(seen["path"]))
+
+
+def test_without_room_for_the_page_nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link is in the terminal, and the dashboard goes on."""
+
+    def full(**_: object) -> str:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    gate = Gate(7077, {"localhost"})
+    with ThreadPoolExecutor() as threads:  # a browser of these tests has a loop in this one
+        threads.submit(anyio.run, _open, gate, gate.new_token(), "http://localhost:7077/").result(30)
 
 
 @pytest.mark.parametrize("given", [{}, {"SUDO_UID": "0"}, {"SUDO_UID": "x"}, {"SUDO_UID": "9" * 30}])
