@@ -187,14 +187,13 @@ class Keeper:
     def _exec(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
         container = self._running(_checked(message["name"]), "exec")
         process, seccomp, timeout = message["process"], message["seccomp"], float(message["timeout"])
-        if message.get("clean") and (process["terminal"] or timeout <= 0):
+        clean = bool(message.get("clean"))
+        if clean and (process["terminal"] or timeout <= 0):
             raise Failed("exec", errno.EINVAL, "what is to leave nothing behind takes a timeout, and no terminal")
         stdio = [] if process["terminal"] else descriptors[:3]
         if not process["terminal"] and len(stdio) != 3:
             raise Failed("exec", errno.EINVAL, "exec needs three descriptors: stdin, stdout, stderr")
         pid, started, cgroup = (container.record[key] for key in ("pid", "start_time", "cgroup"))
-
-        clean = bool(message.get("clean"))
 
         def work() -> tuple[Message, list[int]]:
             if clean:
