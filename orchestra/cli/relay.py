@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -26,7 +27,8 @@ from .queue import turn
 from .terminal import follow_size, raw, write_all
 
 BLOCK = 1 << 16
-LAST_WORDS = 0.2  # seconds of silence after which nothing more is expected of a process that has ended
+LAST_WORDS = 0.2  # seconds within which what a process wrote before it ended is there
+MOST_LAST_WORDS = 1 << 20  # bytes of it, more than a pipe usually holds
 SILENT = Progress("run", "running")
 Started = Callable[[dict[str, Any]], None]
 
@@ -138,20 +140,21 @@ class Relay:
         if self._started is not None:
             self._started(answer)
 
-    def _carry(self, source: int) -> None:
-        """Copy one block outwards, or note the end."""
+    def _carry(self, source: int) -> int:
+        """Copy one block outwards, or note the end; how much it was."""
         try:
             data = os.read(source, BLOCK)
         except BlockingIOError:
-            return
+            return 0
         except OSError:  # EIO: the last process on the terminal is gone
             data = b""
         if not data:
             del self._outputs[source]
             if source != self._input:
                 os.close(source)
-            return
+            return 0
         write_all(self._outputs[source], data)
+        return len(data)
 
     def _show_log(self, log: Follower) -> None:
         for _, block in log.pull():
@@ -183,12 +186,13 @@ class Relay:
             self._input = None
 
     def _drain(self) -> None:
-        """What the process wrote before it ended may still be on its way; others may hold the pipes open for ever."""
+        """What the process wrote before it ended may still be on its way; others may write for ever."""
         if self._log is not None:
             self._show_log(self._log)
-        while self._outputs:
-            ready = select.select(list(self._outputs), [], [], LAST_WORDS)[0]
+        end, left = time.monotonic() + LAST_WORDS, MOST_LAST_WORDS
+        while self._outputs and left > 0:
+            ready = select.select(list(self._outputs), [], [], max(end - time.monotonic(), 0))[0]
             if not ready:
                 return
             for source in ready:
-                self._carry(source)
+                left -= self._carry(source)

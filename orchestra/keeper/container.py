@@ -167,6 +167,7 @@ class Container:
             self.log = None
         self.record.update(ended=time.monotonic(), ended_wall=time.time(), code=code, signal=by_signal)
         self.close()
+        self._holder.drop(self.name)
         self.save()
 
     def failed(self, before: Container | None) -> None:
@@ -175,6 +176,7 @@ class Container:
         if self.log is not None:
             self.log.end(125)
         self.close()
+        self._holder.drop(self.name)
         if before is not None:
             before.save()
         else:
@@ -199,7 +201,6 @@ class Container:
         if self._way_in >= 0:
             os.close(self._way_in)
             self._way_in = -1
-        self._holder.drop(self.name)
 
     def close(self) -> None:
         self.close_streams()

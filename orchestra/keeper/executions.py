@@ -6,8 +6,11 @@ import os
 import signal
 from collections.abc import Callable
 
-from .loop import Loop
+from .loop import Loop, Timer
 from .process import code_and_signal
+
+GRACE = 3.0
+"""Seconds for one that cleans up."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,16 +24,25 @@ class Executions:
         self._loop = loop
         self._tell = tell
 
-    def began(self, pid: int, name: str, timeout: float) -> Callable[[int], None]:
-        """A process runs; returns what to call with its wait status. Until then its pid cannot mean another."""
+    def began(self, pid: int, name: str, timeout: float, clean: bool) -> Callable[[int], None]:
+        """A process runs; returns what to call with its wait status. Until then its pid cannot mean another.
+
+        `clean`: it is one that cleans up after another (`runtime.watcher`), given the time for it.
+        """
         timed_out = False
+        timer: Timer | None = None
 
         def too_long() -> None:
-            nonlocal timed_out
+            nonlocal timed_out, timer
             timed_out = True
-            _kill(pid)
+            if clean:
+                os.kill(pid, signal.SIGTERM)
+                timer = self._loop.later(GRACE, lambda: _kill(pid))
+            else:
+                _kill(pid)
 
-        timer = self._loop.later(timeout, too_long) if timeout > 0 else None
+        if timeout > 0:
+            timer = self._loop.later(timeout, too_long)
 
         def ended(status: int) -> None:
             if timer is not None:

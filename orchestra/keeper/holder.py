@@ -55,13 +55,16 @@ class Holder:
 
     def hold(self, name: str, descriptors: list[int]) -> None:
         """Also hold these, which stay the caller's, until `drop`."""
+        fresh = self._channel is None
         try:
-            if self._channel is None:
+            if fresh:
                 self._start()
         except OSError as error:
             _complain(name, error)
-        else:
-            self._tell(name, descriptors)
+            return
+        self._tell(name, descriptors)
+        if fresh and self._alone:
+            self.save()
 
     def drop(self, name: str) -> None:
         if self._channel is not None:
@@ -89,8 +92,6 @@ class Holder:
         ours.setblocking(False)
         self._channel, self._pid = ours, pid
         self._loop.watch(ours.fileno(), lambda _: self._ended())
-        if self._alone:
-            self.save()
 
     def save(self) -> None:
         """By which a later keeper finds it, should this one be killed."""

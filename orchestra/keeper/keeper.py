@@ -220,15 +220,20 @@ class Keeper:
     def _exec(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
         container = self._running(_checked(message["name"]), "exec")
         process, seccomp, timeout = message["process"], message["seccomp"], float(message["timeout"])
+        clean = bool(message.get("clean"))
+        if clean and (process["terminal"] or timeout <= 0):
+            raise Failed("exec", errno.EINVAL, "what is to leave nothing behind takes a timeout, and no terminal")
         stdio = [] if process["terminal"] else descriptors[:3]
         if not process["terminal"] and len(stdio) != 3:
             raise Failed("exec", errno.EINVAL, "exec needs three descriptors: stdin, stdout, stderr")
         pid, started, cgroup = (container.record[key] for key in ("pid", "start_time", "cgroup"))
 
         def work() -> tuple[Message, list[int]]:
+            if clean:
+                return self._engine.probe(pid, started, cgroup, process, seccomp, stdio, timeout)
             return self._engine.execute(pid, started, cgroup, process, seccomp, stdio)
 
-        self._visit(connection, message, work, stdio, timeout)
+        self._visit(connection, message, work, stdio, timeout, clean)
 
     def _copy(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
         name, order = _checked(message["name"]), message["order"]
@@ -257,6 +262,7 @@ class Keeper:
         work: Callable[[], tuple[Message, list[int]]],
         stdio: list[int],
         timeout: float,
+        clean: bool = False,
     ) -> None:
         """Whatever `work` starts beside the container's own processes, to its end."""
 
@@ -264,7 +270,7 @@ class Keeper:
             self._answer(connection, message, result, masters)
             _close(masters)
             if "error" not in result:
-                ended = self._executions.began(result["pid"], message["exec"], timeout)
+                ended = self._executions.began(result["pid"], message["exec"], timeout, clean)
                 self._await(result["pid"], ended)
 
         self._errand(work, done, stdio)

@@ -12,8 +12,9 @@ import gc
 import os
 import signal
 import socket
+import struct
 
-from . import cgroups, enter, prepared, service, start
+from . import cgroups, enter, prepared, service, start, watcher
 from . import syscalls as s
 from .failure import StartError, step
 
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestra.wire.spec import Process
 
+_CREDENTIALS = struct.Struct("3i")
 _NAMESPACES = {
     "user": s.CLONE_NEWUSER,
     "mnt": s.CLONE_NEWNS,
@@ -43,8 +45,12 @@ def join(
     stdout: int,
     stderr: int,
     terminal_out: socket.socket | int | None = None,
+    clean_after: float = 0.0,
 ) -> int:
-    """The host's pid of the new process, once its program runs. Raises StartError when it does not come to that."""
+    """The host's pid of the new process, once its program runs. Raises StartError when it does not come to that.
+
+    With `clean_after`, seconds that it may take, the pid is that of its `watcher`, which leaves nothing of it behind.
+    """
     gc.disable()
     with step("join"):
         filters = prepared.read_filters(seccomp_path)
@@ -53,36 +59,51 @@ def join(
         # Inherited by the child; after joining, /proc is the container's.
         start.set_oom_score("self", process)
         heard, report = os.pipe()
-        go, let_go = os.pipe()
+        let_go, go = socket.socketpair()
+        let_go.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         service.blank_command_line()
         s.prctl(s.PR_SET_DUMPABLE, 0)
         enter_namespaces(container, pid)
-        streams = enter.Streams(stdin, stdout, stderr, start.descriptor(terminal_out), report, go)
+        streams = enter.Streams(stdin, stdout, stderr, start.descriptor(terminal_out), report, go.fileno())
         child = os.fork()
         if child == 0:
-            os.close(let_go)
+            let_go.close()
+            if clean_after:
+                watcher.fork_below(clean_after, report)
             _visitor(process, filters, streams)
         os.close(report)
-        os.close(go)
-        return _see_off(child, process, doors, let_go, heard)
+        go.close()
+        _see_off(child, process, doors, let_go, heard)
+        return child
 
 
-def _see_off(child: int, process: Process, doors: list[int], let_go: int, heard: int) -> int:
+def _see_off(child: int, process: Process, doors: list[int], let_go: socket.socket, heard: int) -> None:
+    visitor = 0
     try:
+        visitor = _pid_of_peer(let_go)
         with step("cgroup"):
             for door in doors:
-                os.write(door, str(child).encode())
-        start.set_rlimits(child, process)
+                os.write(door, str(visitor).encode())
+        start.set_rlimits(visitor, process)
         with contextlib.suppress(BrokenPipeError):
-            os.write(let_go, b"g")
+            let_go.send(b"g")
         start.read_verdict(heard, process)
     except BaseException as error:
-        os.kill(child, signal.SIGKILL)
+        let_go.close()  # a visitor that waits for a word ends
+        if visitor == child:  # another one's pid may be somebody else's by now
+            os.kill(visitor, signal.SIGKILL)
         os.waitpid(child, 0)
         if isinstance(error, StartError) and error.errno == errno.ESRCH:
             start.read_verdict(heard, process)  # the child is gone, and has said why
         raise
-    return child
+
+
+def _pid_of_peer(channel: socket.socket) -> int:
+    """Of who has sent its first word, as we count (SO_PASSCRED, unix(7)): a child may have forked another."""
+    said, sent, _, _ = channel.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+    if not said:
+        raise StartError("join", errno.ESRCH, "the process ended before it was in the container")
+    return int(_CREDENTIALS.unpack(sent[0][2])[0])
 
 
 def open_process(pid: int, start_time: int) -> int:
@@ -119,6 +140,7 @@ def _visitor(process: Process, filters: list[bytes], streams: enter.Streams) -> 
     pipe = streams.report
     try:
         service.forget_the_past()
+        os.write(streams.go, b"h")
         console = -1
         if process["terminal"]:
             root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

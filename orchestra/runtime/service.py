@@ -20,7 +20,7 @@ from .failure import StartError, sentence, step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestra.wire.spec import Process
+    from orchestra.wire.spec import Process, Rlimit
 
 READY = b"X"
 REPORT = 3  # where the report pipe stands once all else is closed
@@ -112,9 +112,7 @@ def limit_open_files(process: Process) -> None:
     for limit in process["rlimits"]:
         if limit["type"] != "RLIMIT_NOFILE":
             continue
-        soft, hard = infinite(limit["soft"]), infinite(limit["hard"])
-        if is_more(hard, allowed):
-            hard, soft = allowed, allowed if is_more(soft, allowed) else soft
+        soft, hard = at_most(allowed, limit)
         with step("rlimit", f"cannot set RLIMIT_NOFILE to {soft}:{hard}"):
             try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -122,11 +120,19 @@ def limit_open_files(process: Process) -> None:
                 raise OSError(errno.EINVAL, str(error)) from error
 
 
+def at_most(allowed: int, limit: Rlimit) -> tuple[int, int]:
+    """Soft and hard limit as asked for, as far as the hard one may be."""
+    soft, hard = infinite(limit["soft"]), infinite(limit["hard"])
+    if _more(hard, allowed):
+        return allowed if _more(soft, allowed) else soft, allowed
+    return soft, hard
+
+
 def infinite(value: int) -> int:
     return resource.RLIM_INFINITY if value < 0 or value >= 1 << 63 else value
 
 
-def is_more(one: int, other: int) -> bool:
+def _more(one: int, other: int) -> bool:
     if other == resource.RLIM_INFINITY:
         return False
     return one == resource.RLIM_INFINITY or one > other
@@ -148,15 +154,7 @@ def _own_streams(who: identity.Identity) -> None:
 
 
 def _enter_directory(path: str) -> bool:
-    """False: root may not, perhaps the user may."""
-    with step("cwd", f"cannot make the working directory {path}"):
-        try:
-            os.makedirs(path, 0o755, exist_ok=True)
-        except FileExistsError:
-            pass  # chdir says it better
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise
+    """False: root may not, perhaps the user may. What is missing is made at the start of a container only."""
     try:
         _change_directory(path)
     except StartError as error:
@@ -167,7 +165,7 @@ def _enter_directory(path: str) -> bool:
 
 
 def _change_directory(path: str) -> None:
-    with step("cwd", f"cannot use the working directory {path}"):
+    with step("cwd", "cannot use the working directory"):
         os.chdir(path)
         # A descriptor of the host's that slipped through would be outside of the root (CVE-2024-21626).
         here = os.getcwd()

@@ -126,20 +126,18 @@ class _Start:
 
 
 def set_rlimits(pid: int, process: Process) -> None:
-    """The soft limits as asked for, the hard ones as high as the host has them: only SYS_RESOURCE may go beyond."""
+    """As asked for, or as high as the host has the hard ones: only SYS_RESOURCE may go beyond."""
     for limit in process["rlimits"]:
         kind = getattr(resource, limit["type"], None)
         if kind == resource.RLIMIT_NOFILE:
             continue  # the process does that itself, late: see service.limit_open_files
-        soft, hard = _infinite(limit["soft"]), _infinite(limit["hard"])
         try:
             if kind is None:
                 raise ValueError
             try:
-                resource.prlimit(pid, kind, (soft, hard))
+                resource.prlimit(pid, kind, (service.infinite(limit["soft"]), service.infinite(limit["hard"])))
             except PermissionError:
-                allowed = resource.prlimit(pid, kind)[1]
-                resource.prlimit(pid, kind, (allowed if service.is_more(soft, allowed) else soft, allowed))
+                resource.prlimit(pid, kind, service.at_most(resource.prlimit(pid, kind)[1], limit))
         except ProcessLookupError as error:
             raise StartError("rlimit", errno.ESRCH, sentence(error)) from error
         except (OSError, ValueError) as error:
@@ -173,10 +171,6 @@ def _may_be_protected() -> bool:
 
 def _above_ours() -> int:
     return min(int(cgroups.read("/proc/self/oom_score_adj")) + OOM_SCORE_APART, LARGEST_OOM_SCORE)
-
-
-def _infinite(value: int) -> int:
-    return resource.RLIM_INFINITY if value < 0 or value >= 1 << 63 else value
 
 
 def read_birth(heard: int) -> int:

@@ -28,11 +28,19 @@ class Execs:
         self._waiting: dict[str, tuple[anyio.Event, list[Ended]]] = {}
 
     async def start(
-        self, container: str, process: Process, seccomp: str, descriptors: Sequence[int], kill_after: float = 0.0
+        self, container: str, process: Process, seccomp: str, descriptors: Sequence[int]
     ) -> tuple[str, int, list[int]]:
         """Its name, its pid, and the terminal's master if it has one. Raises link.Refused."""
-        wish = {"do": "exec", "process": process, "seccomp": seccomp, "timeout": kill_after}
+        wish = {"do": "exec", "process": process, "seccomp": seccomp, "timeout": 0.0}
         return await self._begin(container, wish, descriptors)
+
+    async def probe(
+        self, container: str, process: Process, seccomp: str, descriptors: Sequence[int], kill_after: float
+    ) -> str:
+        """One that leaves nothing behind. Its name, to wait for its end by. Raises link.Refused."""
+        wish = {"do": "exec", "process": process, "seccomp": seccomp, "timeout": kill_after, "clean": True}
+        name, _, _ = await self._begin(container, wish, descriptors)
+        return name
 
     async def copy(self, container: str, wish: Mapping[str, object], descriptors: Sequence[int]) -> str:
         """`wish` is the rest of keeping.CopyRequest. Its name, to wait for its end by. Raises link.Refused."""

@@ -136,8 +136,9 @@ def _lower_ulimits(pid: int | None, service: Service) -> list[str]:
             continue
         wanted = resource.RLIM_INFINITY if asked.hard < 0 else asked.hard
         if hard != resource.RLIM_INFINITY and (wanted == resource.RLIM_INFINITY or wanted > hard):
+            instead = "unlimited" if asked.hard < 0 else asked.hard
             notices.append(
-                f"ulimit {asked.name} of {service.name} is {hard} and not {asked.hard}: "
+                f"ulimit {asked.name} of {service.name} is {hard} and not {instead}: "
                 "raising it takes CAP_SYS_RESOURCE, which orchestra was not given here"
             )
     return notices

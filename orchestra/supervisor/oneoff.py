@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -307,6 +308,8 @@ def _replica(seen: dict[str, Seen], name: str) -> int:
 
 
 def _status(refused: Refused) -> int:
+    if refused.failure.get("step") == "cwd":
+        return NOT_FOUND if refused.failure.get("errno") == errno.ENOENT else CANNOT_START
     return int(
         refused.failure.get("code")
         or {2: NOT_FOUND, 13: CANNOT_START}.get(refused.failure.get("errno", 0), CANNOT_START)

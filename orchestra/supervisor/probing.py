@@ -100,12 +100,16 @@ class Probing:
             os.fchmod(its_output, 0o622)  # so that it can be opened again as /dev/stdout
             process = exec_process(self._service, self._ground.path, self._ground.hostname, args)
             fds = [nothing, its_output, its_output]
-            name, _, _ = await self._execs.start(self._container, process, self._ground.seccomp, fds, kill_after)
+            name = await self._execs.probe(self._container, process, self._ground.seccomp, fds, kill_after)
             try:
                 os.close(its_output)
                 its_output = -1
-                said = await _drain(output)
-                ended = await self._execs.ended(name)
+                said = bytearray()
+                async with anyio.create_task_group() as beside:
+                    beside.start_soon(_drain, output, said)
+                    ended = await self._execs.ended(name)  # of the process: others may hold its output open
+                    beside.cancel_scope.cancel()
+                _take(output, said)
             finally:
                 self._execs.forget(name)  # where time was over before its end was told
         finally:
@@ -129,15 +133,19 @@ async def _read(connection: socket.socket) -> bytes:
             continue
 
 
-async def _drain(descriptor: int) -> bytes:
-    """All that is written until everybody has closed the other end, the first few kilobytes of it kept."""
-    kept = b""
+async def _drain(descriptor: int, kept: bytearray) -> None:
+    """Take all that is written until everybody has closed the other end; the first few kilobytes of it are kept."""
     while True:
         await anyio.wait_readable(descriptor)
-        try:
-            part = os.read(descriptor, 1 << 16)
-        except BlockingIOError:
-            continue
-        if not part:
-            return kept
-        kept = (kept + part)[:ENOUGH]
+        if not _take(descriptor, kept):
+            return
+
+
+def _take(descriptor: int, kept: bytearray) -> bool:
+    """What is there now; False at the end."""
+    try:
+        part = os.read(descriptor, 1 << 16)
+    except BlockingIOError:
+        return True
+    kept += part[: ENOUGH - len(kept)]
+    return bool(part)

@@ -72,7 +72,8 @@ class ExecRequest(TypedDict):
     """Run a process in a running container. Reply: {"pid"}; then the event `exec_exited` with this "exec".
 
     Brings three descriptors (stdin, stdout, stderr) unless `process.terminal`, where the reply brings the
-    terminal's master. `timeout` seconds later (0: never) the process is killed.
+    terminal's master. `timeout` seconds later (0: never) the process is killed. With `clean` nothing that it has
+    started outlives it; that takes a timeout, and no terminal.
     """
 
     id: int
@@ -82,6 +83,7 @@ class ExecRequest(TypedDict):
     process: Process
     seccomp: str
     timeout: float
+    clean: NotRequired[bool]
     fds: NotRequired[int]
 
 

@@ -63,12 +63,13 @@ def test_half_a_line_survives_the_keeper(house: House) -> None:
     assert house.log("cart") == b"half and half\n"
 
 
-def test_a_writer_gets_no_sigpipe_without_a_keeper(house: House) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_writer_gets_no_sigpipe_without_a_keeper(house: House, number: int) -> None:
     """While no keeper runs, what a container writes waits in the pipe."""
     keeper = house.start()
     client = house.connect()
     client.launch("cart", "read a; echo one; echo two; read b; exit 0", stdin=True)
-    house.kill(keeper)
+    house.kill(keeper, number)
     with open(f"{house.places.fifos}/cart.in", "w") as file:
         file.write("go\n")
         file.flush()

@@ -100,16 +100,17 @@ class Running:
     def exec(self, *args: str, **changes: Any) -> Ended:
         return self.joined(*args, **changes).end()
 
-    def joined(self, *args: str, terminal_out: socket.socket | None = None, **changes: Any) -> Running:
+    def joined(
+        self, *args: str, terminal_out: socket.socket | None = None, clean_after: float = 0.0, **changes: Any
+    ) -> Running:
         process = copy.deepcopy(self.spec["process"])
         process.update(cast(Process, {"args": list(args), **changes}))
         filters, path = self.spec["orchestra"]["seccomp"], self.spec["linux"]["cgroupsPath"]
         null, (back, out) = os.open("/dev/null", os.O_RDWR), os.pipe()
         os.fchmod(out, 0o622)  # whoever the service runs as may reopen /dev/stdout
         try:
-            pid = in_child(
-                lambda: join.join(self.pid, self.start_time, process, filters, path, null, out, out, terminal_out)
-            )
+            whom = self.pid, self.start_time, process, filters, path
+            pid = in_child(lambda: join.join(*whom, null, out, out, terminal_out, clean_after))
         except BaseException:
             os.close(back)
             raise

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestra.runtime import cgroups
+from orchestra.plan import defaults
+from orchestra.runtime import capabilities, cgroups, start, syscalls
 from orchestra.runtime.usage import usage
 
 from .conftest import Machine, in_child, until
@@ -90,6 +93,43 @@ def test_a_crash_leaves_no_core(machine: Machine) -> None:
         pytest.skip("cores of this machine go elsewhere")
     asked = machine.shell(crash, rlimits=[{"type": "RLIMIT_CORE", "soft": -1, "hard": -1}])
     assert asked.out.startswith("core")
+
+
+def test_rlimits_go_as_high_as_the_host_lets_them() -> None:
+    """Of every kind: more than the hard limit of orchestra itself is not refused, where it may not be raised."""
+    asked: Any = {
+        "rlimits": [
+            {"type": "RLIMIT_MEMLOCK", "soft": -1, "hard": -1},
+            {"type": "RLIMIT_NPROC", "soft": 50, "hard": 1 << 14},
+            {"type": "RLIMIT_FSIZE", "soft": 1, "hard": 2},
+        ]
+    }
+    kinds = (resource.RLIMIT_MEMLOCK, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE)
+
+    def limited() -> list[tuple[int, int]]:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 16, 1 << 20))
+        resource.setrlimit(resource.RLIMIT_NPROC, (1 << 12, 1 << 13))
+        give_up_resource()
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                signal.pause()
+        try:
+            start.set_rlimits(pid, asked)
+            return [resource.prlimit(pid, kind) for kind in kinds]
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    assert in_child(limited) == [(1 << 20, 1 << 20), (50, 1 << 13), (1, 2)]
+
+
+def give_up_resource() -> None:
+    """Give up CAP_SYS_RESOURCE, as what runs in a container often has to."""
+    kept = capabilities.mask(tuple(name for name in defaults.ALL_CAPABILITIES if name != "CAP_SYS_RESOURCE"))
+    with open("/proc/self/status") as status:
+        permitted = next(int(line.split()[1], 16) for line in status if line.startswith("CapPrm"))
+    syscalls.capset(permitted & kept, permitted & kept, 0)
 
 
 def test_oom_score_is_set(machine: Machine) -> None:

@@ -161,6 +161,24 @@ def test_exec_with_user_folder_and_environment(running: Stage) -> None:
     assert said == "1000\n/var\nx y"
 
 
+def test_exec_makes_no_folder(running: Stage) -> None:
+    """A folder that is not there is an error, as with docker: 127, or 126 for what is none."""
+    done = running.run("exec", "-T", "-w", "/no/such", "web", "pwd")
+    assert done.returncode == 127
+    assert "cannot use the working directory: /no/such: No such file or directory" in done.stderr
+    assert running.run("exec", "-T", "-w", "/etc/passwd", "web", "pwd").returncode == 126
+    assert running.run("exec", "-T", "web", "test", "-e", "/no").returncode == 1
+
+
+def test_exec_is_over_when_its_process_is(running: Stage) -> None:
+    """Whatever goes on in the background, with its output open, stays in the container; as with docker."""
+    assert running.ok("exec", "-T", "web", "sh", "-c", "while :; do echo y; done & echo $!").split()[0].isdigit()
+    pid = running.ok(
+        "exec", "-T", "web", "sh", "-c", "trap '' PIPE; while sleep 0.1; do echo y; done & echo $!"
+    ).split()[0]
+    running.ok("exec", "-T", "web", "kill", "-0", pid)
+
+
 def test_exec_has_a_terminal_when_there_is_one(running: Stage) -> None:
     """Of the same size; Ctrl-D ends the shell, and its code is ours."""
     with at_terminal(running, "exec", "-it", "web", "sh") as terminal:

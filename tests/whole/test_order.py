@@ -180,10 +180,23 @@ def test_tcp_is_asked_without_a_process_inside(orchestra: Stage) -> None:
 
 
 def test_a_check_that_takes_too_long_has_failed(orchestra: Stage) -> None:
-    """timeout; nothing of the check stays behind."""
-    orchestra.up({"a": checked(["CMD", "sleep", "777"], timeout="200ms", retries=1)})
+    """timeout; nothing of the check stays behind, though process 1 waits for nobody."""
+    check = {**FAST, "test": "setsid sleep 777 & sleep 777", "timeout": "200ms", "interval": "20s", "retries": 1}
+    orchestra.up({"a": py(STAY, healthcheck=check)})
     until(lambda: orchestra.row("t-a-1")["Health"] == "unhealthy", "it is unhealthy")
-    orchestra.ok("down")
+    until(lambda: len(inside(orchestra, "t-a-1")) == 1, "nobody is there but the service")
+
+
+def inside(stage: Stage, container: str) -> list[str]:
+    """The processes that a container sees, zombies and whoever looks among them."""
+    return [name for name in os.listdir(f"/proc/{stage.pid(container)}/root/proc") if name.isdigit()]
+
+
+def test_a_check_is_over_when_its_process_is(orchestra: Stage) -> None:
+    """Though what it has started holds its output open, and nothing of that stays behind."""
+    check = {**FAST, "test": "sleep 777 & echo well", "timeout": "30s", "interval": "20s"}
+    orchestra.up({"a": py(STAY, healthcheck=check)}, "--wait")
+    until(lambda: len(inside(orchestra, "t-a-1")) == 1, "nobody is there but the service")
 
 
 def test_a_check_that_cannot_be_made_is_told_and_takes_nobody_along(orchestra: Stage) -> None:
