@@ -21,6 +21,7 @@ from orchestra.stack.model import Stack
 from .interrupts import Interrupts
 from .listen import receive, trouble
 from .options import Asked
+from .origin import settle
 from .output import Output
 from .printer import Printer
 from .progress import Progress, progress
@@ -76,6 +77,7 @@ class Foreground:
     def run(self) -> int:
         with ExitStack() as lock:
             lock.enter_context(turn(self.places, "up"))
+            settle(self.connection, self.asked, self.request["stack"], self.options["take_over"])
             with Interrupts() as self.interrupts:
                 try:
                     self._bring_up(lock)

@@ -12,6 +12,7 @@ from .dry import say
 from .listen import listen
 from .nothing import fine_when_nothing_runs
 from .options import Asked, project_options, services_argument
+from .origin import concerned
 from .progress import progress
 from .project import find, need_services
 from .queue import turn
@@ -38,10 +39,11 @@ def command(asked: Asked, services: tuple[str, ...], force: bool, stop: bool, vo
     with turn(places, "rm"), connect(places, changes=True) as connection:
         rows = connection.call({"do": "status"})["rows"]
         need_services(asked, services, rows)
+        chosen = list(services) or concerned(connection, asked, "rm")
         names = [
             row["name"]
             for row in rows
-            if (not services or row["service"] in services) and (stop or row["state"] in IDLE) and "owner" not in row
+            if (chosen is None or row["service"] in chosen) and (stop or row["state"] in IDLE) and "owner" not in row
         ]
         owned = [row for row in rows if "owner" in row and row["service"] in services]
         if not names and not owned:
@@ -51,6 +53,6 @@ def command(asked: Asked, services: tuple[str, ...], force: bool, stop: bool, vo
             print(f"Going to remove {', '.join(sorted(names))}", file=sys.stderr)
             if not click.confirm("Are you sure?", err=True):
                 return 0
-        request = {"do": "rm", "services": list(services) or None, "stop": stop, "force": force}
+        request = {"do": "rm", "services": chosen, "stop": stop, "force": force}
         listen(connection, connection.send(request), progress(asked.progress, "rm", "removed", len(names)))
     return 0

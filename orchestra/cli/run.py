@@ -20,6 +20,7 @@ from orchestra.wire.codec import encode
 from .exec import variables, with_terminal
 from .given import mounts, ports
 from .options import IMAGES, Asked, FileFirst, not_yet, project_options
+from .origin import settle
 from .progress import progress
 from .project import load, refuse_unknown
 from .queue import turn
@@ -79,6 +80,7 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
         "tty": with_terminal(options["tty"], options["no_tty"] or options["detach"] or not options["stdin"]),
     }
     with start(places) as connection:
+        settle(connection, asked, request["stack"])
         if options["detach"]:
             with turn(places, "run"):
                 click.echo(detached_name(connection, request))
