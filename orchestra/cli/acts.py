@@ -10,6 +10,7 @@ from orchestra.errors import OrchestraError
 from .dry import say
 from .listen import listen
 from .options import Asked
+from .origin import concerned
 from .progress import progress
 from .project import find, with_containers
 from .queue import turn
@@ -32,13 +33,13 @@ def act(asked: Asked, services: tuple[str, ...], goal: Goal, request: dict[str, 
     if not known(places):
         raise NotRunning(places.name)
     with turn(places, request["do"]) as held, connect(places, changes=True) as connection:
-        chosen = None
+        chosen = None if services else concerned(connection, asked, request["do"])
         if services:
             chosen = with_containers(asked, services, connection.call({"do": "status"})["rows"])
             if len(chosen) < len(services) and request["do"] == "start":
                 raise OrchestraError("nothing was started", f"orchestra up -d {' '.join(services)}")
-            if not chosen:
-                return 0
+        if chosen == []:
+            return 0
         number = connection.send({**request, "services": chosen})
         show = progress(asked.progress, request["do"], goal)
         killed = listen(connection, number, show, held).get("killed")

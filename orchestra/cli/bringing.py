@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestra.errors import OrchestraError
 
 from .listen import listen
+from .origin import settle
 from .progress import progress
 from .queue import turn
 from .reach import start
@@ -56,10 +57,12 @@ def bring_up(
     scales: Mapping[str, int],
     known: Collection[str],
     patience: float | None = None,
+    take_over: bool = False,
 ) -> int:
     """Ask for it and return when it is so. `scales`: how many containers of each service; `known`: every service
-    of the file; `patience` in seconds. Raises OrchestraError."""
+    of the file; `patience` in seconds; `take_over` also from another file. Raises OrchestraError."""
     with turn(places, "up") as held, start(places) as connection:
+        settle(connection, asked, request["stack"], take_over)
         show = progress(asked.progress, "up", goal_of(request), sum(scales.values()))
         try:
             listen(connection, connection.send(request), show, held, patience)

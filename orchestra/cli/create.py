@@ -19,6 +19,7 @@ from .up import reached, recreation, refuse_both, scaled, show_plan
 @click.option("--no-recreate", is_flag=True, help="Leave containers as they are even if the file changed.")
 @click.option("--scale", "scales", multiple=True, metavar="SERVICE=N", help="Make N containers of a service; repeat.")
 @click.option("--remove-orphans", is_flag=True, help="Remove containers of services that the file has no more.")
+@click.option("--take-over", is_flag=True, help="Also where the stack was started from another file.")
 @not_yet("--build", because=IMAGES)
 @not_yet("--pull", because=IMAGES, takes_value=True)
 @click.option("--no-build", is_flag=True, hidden=True, expose_value=False)
@@ -33,6 +34,7 @@ def command(
     no_recreate: bool,
     scales: tuple[str, ...],
     remove_orphans: bool,
+    take_over: bool,
 ) -> int:
     """Make containers, networks and volumes without starting anything; `start` starts them."""
     options = {"force_recreate": force_recreate, "no_recreate": no_recreate}
@@ -54,4 +56,5 @@ def command(
     )
     names = reached(stack, request["services"])
     numbers = {name: stack.services[name].scale if name in stack.services else 1 for name in names}
-    return bring_up(asked, places, request, numbers, {*stack.services, *stack.uses, *stack.disabled}, None)
+    known = {*stack.services, *stack.uses, *stack.disabled}
+    return bring_up(asked, places, request, numbers, known, None, take_over)

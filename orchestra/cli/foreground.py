@@ -20,6 +20,7 @@ from .console import echo
 from .interrupts import Interrupts
 from .listen import receive, trouble
 from .options import Asked
+from .origin import settle
 from .output import Output, say_who_is_silent
 from .printer import Printer
 from .progress import Progress, progress
@@ -75,7 +76,12 @@ class Foreground:
         self.over_since: float | None = None
 
     def run(self) -> int:
-        with turn(self.places, "up") as self.held, Interrupts() as self.interrupts:
+        with turn(self.places, "up") as self.held:
+            settle(self.connection, self.asked, self.request["stack"], self.options["take_over"])
+            return self._run()
+
+    def _run(self) -> int:
+        with Interrupts() as self.interrupts:
             try:
                 self._bring_up()
                 return self._attend()

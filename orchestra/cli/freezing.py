@@ -6,6 +6,7 @@ from typing import Literal
 
 from .dry import say
 from .options import Asked
+from .origin import concerned
 from .progress import progress
 from .project import find, with_containers
 from .queue import turn
@@ -19,7 +20,7 @@ def freeze(asked: Asked, services: tuple[str, ...], act: Literal["pause", "unpau
     places = find(asked)
     with turn(places, act), connect(places) as connection:
         rows = connection.call({"do": "status"})["rows"] if services else []
-        chosen = with_containers(asked, services, rows) if services else None
+        chosen = with_containers(asked, services, rows) if services else concerned(connection, asked, act)
         if chosen == []:
             return 0
         show = progress(asked.progress, act, "running")

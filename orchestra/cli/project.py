@@ -48,7 +48,7 @@ def find(asked: Asked) -> Places:
         if seen is None:
             return home.stack(load(asked).stack.name)
         name = seen
-    keep(asked, watched, Recipe(name))
+    keep(asked, watched, Recipe(name, directory=found.directory, files=found.files))
     return home.stack(name)
 
 

@@ -11,7 +11,7 @@ import os
 import stat
 import time
 
-from orchestra import __version__
+from orchestra import __version__, ours
 from orchestra.stack.finding import Disk
 from orchestra.wire.compact import dumps, loads
 
@@ -38,12 +38,15 @@ class Recipe:
     def __init__(
         self, name: str, stack: Any = None, scales: dict[str, int] | None = None,
         disabled: Iterable[str] = (), warnings: Iterable[str] = (),
+        directory: str = "", files: Iterable[str] = (),
     ) -> None:  # fmt: skip
         self.name = name
         self.stack = stack
         self.scales = scales or {}
         self.disabled = tuple(disabled)
         self.warnings = tuple(warnings)
+        self.directory = directory
+        self.files = tuple(files)
 
     @classmethod
     def of(cls, loaded: Loaded) -> Recipe:
@@ -51,7 +54,8 @@ class Recipe:
 
         stack = loaded.stack
         scales = {name: service.scale for name, service in stack.services.items()} | dict.fromkeys(stack.uses, 1)
-        return cls(stack.name, encode(stack), scales, sorted(stack.disabled), map(str, loaded.warnings))
+        warnings = map(str, loaded.warnings)
+        return cls(stack.name, encode(stack), scales, sorted(stack.disabled), warnings, stack.directory, stack.files)
 
 
 class Watched(Disk):
@@ -119,14 +123,14 @@ def recall(asked: Asked) -> Recipe | None:
     if "-" in asked.files:
         return None
     try:
-        with open(place(asked)) as file:
-            kept = loads(file.read())
+        kept = loads((ours.read(place(asked)) or b"").decode())
         for path, before in kept["stamps"].items():
             now = stamp(path)
             if before != (now and list(now)):
                 return None
-        return Recipe(*kept["recipe"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        name, stack, *rest = kept["recipe"]
+        return Recipe(name, stack, *rest) if isinstance(name, str) and isinstance(stack, dict | None) else None
+    except (OSError, *ours.MALFORMED):
         return None
 
 
@@ -135,12 +139,14 @@ def keep(asked: Asked, watched: Watched, recipe: Recipe) -> None:
     if "-" in asked.files or not watched.lasting:
         return
     path = place(asked)
-    fields = (recipe.name, recipe.stack, recipe.scales, recipe.disabled, recipe.warnings)
+    origin = (recipe.directory, recipe.files)
+    fields = (recipe.name, recipe.stack, recipe.scales, recipe.disabled, recipe.warnings, *origin)
     text = dumps({"stamps": watched.stamps, "recipe": fields})
     new = f"{path}.{os.getpid()}"
     try:
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
+            ours.clear(folder)
             os.mkdir(folder, 0o700)  # not what is above: where nothing ever ran, nothing is left behind
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
             file.write(text)

@@ -22,6 +22,7 @@ from .exec import variables, with_terminal
 from .given import mounts, ports
 from .interrupts import hear
 from .options import IMAGES, Asked, FileFirst, not_yet, project_options
+from .origin import settle
 from .progress import progress
 from .project import load, refuse_unknown
 from .queue import turn
@@ -81,6 +82,7 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
         "tty": with_terminal(options["tty"], options["no_tty"] or options["detach"] or not options["stdin"]),
     }
     with turn(places, "run") as held, start(places) as connection:
+        settle(connection, asked, request["stack"])
         if options["detach"]:
             echo(detached_name(connection, request, held))
             return 0

@@ -6,6 +6,7 @@ from orchestra.client import NotRunning
 
 from .ending import keeper_of, wait_for_end
 from .listen import listen
+from .origin import concerned
 from .progress import progress
 from .queue import clear_away, clear_away_after_all, turn
 from .reach import connect, known
@@ -72,6 +73,10 @@ def _take_down(asked: Asked, places: Places, request: dict[str, Any], held: turn
             if not chosen:
                 return
             request = {**request, "services": chosen}
+        elif not request["remove_orphans"] and (mine := concerned(connection, asked, "down")) is not None:
+            if not mine:
+                return
+            request = {**request, "services": mine}
         keeper = keeper_of(places)
         listen(connection, connection.send(request), progress(asked.progress, "down", "removed"), held)
     if not request["services"]:

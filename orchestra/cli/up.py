@@ -30,6 +30,7 @@ from .reach import start
 @click.option("--no-start", is_flag=True, help="Create, but do not start.")
 @click.option("--scale", "scales", multiple=True, metavar="SERVICE=N", help="Run N containers of a service; repeat.")
 @click.option("--remove-orphans", is_flag=True, help="Remove containers of services that the file has no more.")
+@click.option("--take-over", is_flag=True, help="Also where the stack was started from another file.")
 @timeout_option
 @click.option("--abort-on-container-exit", "abort_on_exit", is_flag=True, help="Stop all when one ends.")
 @click.option("--abort-on-container-failure", "abort_on_failure", is_flag=True, help="Stop all when one fails.")
@@ -82,7 +83,7 @@ def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> int:
             for name in reached(stack, request["services"], options["no_deps"])
         }
         known = {*stack.services, *stack.uses, *stack.disabled}
-        return bring_up(asked, places, request, scales, known, options["wait_timeout"])
+        return bring_up(asked, places, request, scales, known, options["wait_timeout"], options["take_over"])
     from .foreground import Foreground
 
     with start(places) as connection:

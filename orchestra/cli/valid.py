@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from orchestra import ours
+
 MOST = 100
 
 
@@ -21,14 +23,13 @@ class Valid:
         kept = [*self._read(), fingerprint][-MOST:]
         new = f"{self._path}.{os.getpid()}"
         with suppress(OSError):
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-            with open(new, "w") as file:
+            ours.folder(os.path.dirname(self._path))
+            with open(ours.create(new), "w") as file:
                 file.write("\n".join(kept))
-            os.replace(new, self._path)
+            ours.put(new, self._path)
 
     def _read(self) -> list[str]:
         try:
-            with open(self._path) as file:
-                return file.read().split()
+            return (ours.read(self._path) or b"").decode(errors="replace").split()
         except OSError:
             return []

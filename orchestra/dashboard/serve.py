@@ -6,6 +6,7 @@ import contextlib
 import errno
 import ipaddress
 import os
+import re
 import secrets
 import signal
 import socket
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import anyio
 import uvicorn
 
+from .. import ours
 from ..errors import OrchestraError
 from ..places import Home
 from .board import Board
@@ -32,6 +34,8 @@ from .visitors import Visitors
 
 PORT = 7077
 MONITOR_TOKEN = "dashboard.token"
+TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
+"""Also one that a person has chosen; not what is left of a file that was cut."""
 """Below the data directory."""
 LAST_WORDS = 2.0
 """Seconds that open requests get at the end."""
@@ -159,12 +163,16 @@ def monitor_token(home: Home) -> str:
     path = os.path.join(home.data, MONITOR_TOKEN)
     try:
         os.makedirs(home.data, mode=0o700, exist_ok=True)
+        kept = (ours.read(path) or b"").decode("ascii", "replace").strip()
+        if TOKEN.fullmatch(kept):
+            return kept
+        if os.path.lexists(path):
+            ours.set_aside(path)
         with contextlib.suppress(FileExistsError):
             number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(number, "w") as file:
                 file.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
-        with open(path) as file:
-            return file.read().strip()
+        return (ours.read(path) or b"").decode().strip()
     except OSError:
         return ""
 

@@ -28,6 +28,9 @@ def claim(places: Places) -> int | None:
     forget_other_boots(places)
     for directory in (places.children, places.fifos):
         own_folder(directory)
+    for directory in (places.pins, f"{places.run}/files"):
+        if os.path.lexists(directory):
+            own_folder(directory)
     return lock
 
 

@@ -13,7 +13,7 @@ from orchestra.errors import OrchestraError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_NAMES = (
     "stack.yml",
@@ -42,6 +42,14 @@ def read_text(path: str) -> str:
     if content is None:  # of /proc/kmsg, which calls itself a regular file and has nothing to say now
         raise OrchestraError(f"{path} cannot be read without waiting", "copy it to a regular file")
     return decoded(content, path)
+
+
+def is_same_project(folder: str, files: Sequence[str], other: str, others: Sequence[str]) -> bool:
+    """Whether two sets of stack files are of one project, however they are spelt: they are in one folder, or have a
+    file in common. What is read from standard input belongs to the folder."""
+    if os.path.realpath(folder) == os.path.realpath(other):
+        return True
+    return bool({os.path.realpath(path) for path in files if path != "-"} & {*map(os.path.realpath, others)})
 
 
 def _without_waiting(path: str, flags: int) -> int:

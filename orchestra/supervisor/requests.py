@@ -11,12 +11,13 @@ import anyio.to_thread
 
 from ..errors import OrchestraError
 from ..plan import apply, replacing, sharing
-from ..plan.facts import Wanted
+from ..plan.facts import Seen, Target, Wanted
 from ..plan.goal import Goal, refuse_overtaken, unmet
 from ..plan.guests import use_rows
 from ..plan.rehearse import rehearse
 from ..plan.rows import network_row
 from ..plan.signals import number_of, signal_name
+from ..stack.finding import is_same_project
 from ..stack.model import Stack
 from ..stack.scaling import scaled
 from ..state.volumes import refuse_if_used
@@ -68,6 +69,7 @@ class Requests:
     def handlers(self) -> dict[str, Handler]:
         return {
             "status": self.status,
+            "origin": self.origin,
             "stack": self.stack,
             "watch": self.watch,
             "apply": self.apply,
@@ -108,6 +110,16 @@ class Requests:
             "lent": sharing.lent(self._world.wanted),
         }
 
+    async def origin(self, _: Message, __: list[int], ___: Caller) -> Reply:
+        page, wanted = self._world.page, self._world.wanted
+        everyone: list[Target | Seen] = [*wanted.targets.values(), *self._world.seen.values()]
+        return {
+            "stack": self._world.places.name,
+            "directory": page.stack.directory,
+            "files": list(page.stack.files),
+            "services": sorted({one.service.name for one in everyone if not one.oneoff}),
+        }
+
     async def owner(self, message: Message, _: list[int], __: Caller) -> Reply:
         name, world = message["service"], self._world
         if use := world.wanted.uses.get(name):
@@ -142,6 +154,8 @@ class Requests:
         if lent and sharing.runs_anyhow(world.wanted, message["services"]):
             return {}
         given = None if message["stack"] is None else await with_files(_stack(message["stack"]))
+        if lent and given is not None:
+            self._refuse_another(given)
         async with self._booking.turn:
             self.touched = True
             stack = scaled(given or world.page.stack, message.get("scales") or {})
@@ -308,6 +322,18 @@ class Requests:
             return await self._oneoffs.run(name, message, caller, changed)
 
     # Helping
+
+    def _refuse_another(self, given: Stack) -> None:
+        """Nobody is asked whether a stack that another one wants to use may take the place of what runs."""
+        world = self._world
+        runs = world.page.stack
+        if not (world.wanted.targets or world.seen) or not any(map(os.path.exists, runs.files)):
+            return
+        if not is_same_project(runs.directory, runs.files, given.directory, given.files):
+            raise OrchestraError(
+                f"stack {runs.name} runs from another file: {runs.files[0]}, not {given.files[0]}",
+                "name that one in `uses`, or take it down",
+            )
 
     def _tell_asked(self, what: str, message: Message) -> None:
         """Who wanted it, beside what then happens."""

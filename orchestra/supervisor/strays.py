@@ -4,13 +4,13 @@ taken care of, so it has to go, before something of the same name is made.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from functools import partial
 
 import anyio
 import anyio.to_thread
 
+from .. import ours
 from ..errors import OrchestraError
 from ..network.inside import unpin
 from ..network.routers import remove_router
@@ -62,11 +62,7 @@ def _clear_kernel(world: World, alive: Collection[str]) -> None:
         if key not in world.networks and not router.external:
             # Made by a supervisor that could not write it down any more, whole or in part: it is made anew.
             _try(world, router.label, partial(remove_router, router))
-    try:
-        pins = os.listdir(places.pins)
-    except FileNotFoundError:
-        return
-    for pin in pins:
+    for pin in ours.names_in(places.pins):
         name = pin.rpartition(".")[0]
         if pin.endswith(ROUTER) and name not in world.page.routers:
             _try(world, pin, partial(remove_router, _unknown_router(world, name)))

@@ -124,6 +124,20 @@ class Status(TypedDict):
     lent: list[str]  # services that run only because other stacks use them
 
 
+class OriginRequest(TypedDict):
+    """From which files the stack runs. Done: Origin."""
+
+    id: int
+    do: Literal["origin"]
+
+
+class Origin(TypedDict):
+    stack: str
+    directory: str
+    files: list[str]
+    services: list[str]  # those that have containers, or are to have some
+
+
 class BorrowRequest(TypedDict):
     """From the supervisor of a stack that uses services of this one. Answers with "lent": for each of these services
     all its containers, at first and whenever one changes, until the user goes away."""
