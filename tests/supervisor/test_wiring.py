@@ -50,5 +50,5 @@ def test_a_network_that_is_nobodys_is_told(world: World, mode: str) -> None:
 def test_a_machine_that_knows_too_many_names_keeps_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of half the web in its /etc/hosts is not for a container's."""
     monkeypatch.setattr(wiring, "LARGEST", 5)
-    hosts = wiring.files_of(world, "t-z-1", service("z", "host"))["hosts"]
+    hosts = wiring.files_of(world, "t-z-1", replace(service("z", "host"), hostname="z"))["hosts"]
     assert hosts == "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\tz\n"
