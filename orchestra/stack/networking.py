@@ -132,13 +132,14 @@ def network(key: str, model: dict[str, Any]) -> Network:
 
 def fixed_addresses(model: dict[str, Any], subnet_of: SubnetOf | None, scope: Scope) -> None:
     """Reports each `ipv4_address` that no container can have. What is no subnet was told of elsewhere."""
-    for network, entry in model.get("networks", {}).items():
-        known = _configured(entry) if not entry.get("external") else subnet_of and subnet_of(entry["name"])
-        for name, service in model["services"].items() if known else ():
-            address = ((service.get("networks") or {}).get(network) or {}).get("ipv4_address")
-            if address and known and (why := _why_no_host(address, *known)):
-                path: Path = ("services", name, "networks", network, "ipv4_address")
-                scope.report.problem(path, why)
+    for name, service in model["services"].items():
+        for network, join in (service.get("networks") or {}).items():
+            address, entry = (join or {}).get("ipv4_address"), model.get("networks", {}).get(network)
+            if address is None or entry is None:
+                continue
+            known = _configured(entry) if not entry.get("external") else subnet_of and subnet_of(entry["name"])
+            if known and (why := _why_no_host(address, *known)):
+                scope.report.problem(("services", name, "networks", network, "ipv4_address"), why)
 
 
 def _configured(entry: dict[str, Any]) -> tuple[str, str | None] | None:

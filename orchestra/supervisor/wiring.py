@@ -16,6 +16,9 @@ from ..stack.model import Service
 from .hostnames import hostname_of
 from .world import World
 
+LARGEST = 1 << 18
+"""Characters of the machine's /etc/hosts, which may be a list of all that somebody does not want to see."""
+
 
 def net_pin(world: World, name: str, service: Service) -> str:
     """The network namespace that a container runs in; "" is the host's. Raises OrchestraError where whose network it
@@ -27,14 +30,15 @@ def net_pin(world: World, name: str, service: Service) -> str:
 def _provider(world: World, name: str, service: Service) -> tuple[str, Service]:
     """The container whose network it is: its own, or that of another service, which may use somebody else's too."""
     known = list(world.seen.items())  # a copy: the tasks go on changing theirs meanwhile
-    owner, its = name, service
+    owner, its, passed = name, service, {name}
     while (provider := its.network_mode.removeprefix("service:")) != its.network_mode:
         found = next((one for one in known if one[1].service.name == provider and one[1].made), None)
-        if found is None:
+        if found is None or found[0] in passed:  # of what ran before, one may point back at the other
             raise OrchestraError(
                 f"{name} uses the network of {provider}, which is not there", f"orchestra up -d {provider} makes it"
             )
         owner, its = found[0], found[1].service
+        passed.add(owner)
     return owner, its
 
 
@@ -162,8 +166,10 @@ def files_of(world: World, name: str, service: Service) -> dict[str, str]:
 
 
 def _text(path: str) -> str:
+    """Of a file of the machine's; "" of none, and of one that is too long to be given to a container."""
     try:
         with open(path, errors="replace") as file:
-            return file.read()
+            text = file.read(LARGEST + 1)
     except OSError:
         return ""
+    return text if len(text) <= LARGEST else ""
