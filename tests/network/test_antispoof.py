@@ -12,9 +12,10 @@ from dataclasses import replace
 import pytest
 from network_world import BRIEFLY, PATIENCE, World, plug_of, run, small_world
 
+from orchestra.network import antispoof
 from orchestra.network.inside import socket_in
 from orchestra.network.plugs import ensure_plugs, is_plugged, unplug
-from orchestra.network.routers import alive
+from orchestra.network.routers import alive, ensure_router
 from orchestra.network.shaping import ensure_shapes
 from orchestra.plan.wiring import Plug, Router
 
@@ -199,6 +200,20 @@ def test_who_gets_an_address_later_has_no_other_mac_than_its_own(world: World) -
     server = world.listen(again.net_pin, again.address, 8000)
     assert world.call(client.net_pin, (again.address, 8000), server) == client.address
     assert plug.mac not in inside_router(router, "nft", "list", "table", "bridge", "orchestra")
+
+
+def test_a_kernel_that_cannot_is_told_and_all_the_rest_works(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CONFIG_NF_TABLES_BRIDGE is missing: a sentence about it, nothing to mend, and traffic."""
+    monkeypatch.setattr(antispoof, "_has_family", lambda _: False)
+    router = world.router(1)
+    (notice,) = ensure_router(router)
+    assert "test_net1" in notice
+    assert "CONFIG_NF_TABLES_BRIDGE" in notice
+    one, other = world.plugged(router, "one", "other")
+    assert alive(router)
+    assert is_plugged(one)
+    server = world.listen(one.net_pin, one.address, 8000)
+    assert world.call(other.net_pin, (one.address, 8000), server) == other.address
 
 
 @pytest.mark.parametrize(

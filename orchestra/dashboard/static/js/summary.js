@@ -87,9 +87,13 @@ export function stacks(store) {
     .sort((a, b) => rank(a.level) - rank(b.level) || a.stack.name.localeCompare(b.stack.name));
 }
 
+/** `8080`, or `9000-9002` of a range that is published as one. */
+export const numbers = (first, count = 1) => (count > 1 ? `${first}-${first + count - 1}` : `${first}`);
+
 /** Where a person can open a published port in the browser. */
 export function endpoint(port) {
   const host = !port.host_ip || port.host_ip === "0.0.0.0" || port.host_ip === "::" ? location.hostname : port.host_ip;
   const shown = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
-  return { url: `http://${shown}:${port.host_port}/`, text: `${port.host_ip === "127.0.0.1" ? "" : shown}:${port.host_port}` };
+  const outside = numbers(port.host_port, port.count);
+  return { url: `http://${shown}:${port.host_port}/`, text: `${port.host_ip === "127.0.0.1" ? "" : shown}:${outside}` };
 }

@@ -6,7 +6,7 @@ import { attribute, h, list, say } from "../dom.js";
 import { place } from "../router.js";
 import { Painted } from "../seen.js";
 import { follow, store, watch } from "../store.js";
-import { endpoint } from "../summary.js";
+import { endpoint, numbers } from "../summary.js";
 
 /** Milliseconds between two questions about connections. */
 const AGAIN = 3000;
@@ -140,7 +140,7 @@ function allowed(from, to, { common, wayOut, doors, mode }) {
   if (from === to) return [false, ""];
   if (from === OUTSIDE) {
     const ports = doors.get(to) ?? [];
-    return ports.length ? [true, ports.map((port) => `${port.host_ip || "*"}:${port.host_port} → ${port.port}/${port.protocol}`).join(", ")] : [false, "nothing is published"];
+    return ports.length ? [true, ports.map((port) => `${port.host_ip || "*"}:${numbers(port.host_port, port.count)} → ${numbers(port.port, port.count)}/${port.protocol}`).join(", ")] : [false, "nothing is published"];
   }
   if (to === OUTSIDE) return wayOut(from) ? [true, "may reach the outside"] : [false, "its networks are internal: no way out"];
   if (mode(from) === "host" || mode(to) === "host") return [true, "on the network of the machine"];
@@ -166,7 +166,7 @@ function tellNames(body, stack, { networks }, dropped) {
     say(line.cells[3], address);
     const lost = dropped.get(`${row.name} ${network.key}`);
     say(line.cells[4], lost ? figures(lost) : "");
-    const doors = row.ports.map((port) => `${endpoint(port).text || port.host_port} → ${port.port}`).join(", ");
+    const doors = row.ports.map((port) => `${endpoint(port).text} → ${numbers(port.port, port.count)}`).join(", ");
     const whose = `${row.service}${row.owner ? ` of ${row.owner}` : ""}`;
     if (line.dataset.whose === whose + doors) return;
     line.dataset.whose = whose + doors;
