@@ -45,7 +45,7 @@ class Trees:
         if userns < 0 or _idmap(self.top, userns, deep):
             return
         mounts = _mounts()
-        kind = next((one.kind for one in mounts if one.ident == _mount_id(source)), "")
+        kind = next((one.kind for one in mounts if one.ident == _mount_id(source)), "its file system")
         if deep and (alone := _clone_alone(source, attributes)) >= 0:
             os.close(self.top)
             self.top = alone
