@@ -7,7 +7,6 @@ raised as it is. The standard library's os alone, since a keeper and every comma
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -153,6 +152,8 @@ def boot(path: str) -> str | None:
 def set_aside(path: str) -> str:
     """Out of the way, under the first name that is free, which is returned. Where even that is refused it stays: who
     writes there next is told why."""
+    import contextlib  # with what it imports longer than all of a short command
+
     aside = ""
     for number in range(1, 100):
         aside = f"{path}.bad" if number == 1 else f"{path}.{number}.bad"
