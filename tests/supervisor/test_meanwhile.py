@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ import pytest
 from orchestra.places import Home
 from orchestra.plan.facts import Run, Seen, Target, Wanted
 from orchestra.plan.launch import Ground
+from orchestra.plan.spans import by_container
 from orchestra.stack.model import Healthcheck, HostRoot, HttpProbe, Limits, Service
 from orchestra.supervisor import limiting, recollect
 from orchestra.supervisor.api import Caller
@@ -162,6 +165,21 @@ def test_a_fault_in_a_step_is_one_of_its_container(world: World, capfd: pytest.C
 class Silent:
     async def send(self, _: object) -> None:
         pass
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_step_that_fails_for_one_that_runs_is_no_outage(world: World, alive: bool) -> None:
+    """Nothing would tell when it ends, since what runs goes on as it is."""
+
+    async def fails() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    nothing = cast(Any, None)
+    world.seen["web-1"] = Seen(WEB, 1, made=True, run=Run(1, "", 1, 0.0, ended=None if alive else 1.0), busy=True)
+    anyio.run(Loop(world, nothing, nothing, nothing, nothing)._guard, ["web-1"], fails)
+    (event,) = world.journal.unwritten
+    spans = by_container([event], event["time"], event["time"] + 1.0)
+    assert [span["verdict"] for span in spans.get("web-1", [])] == ([] if alive else ["restarting"])
 
 
 def test_what_is_asked_for_while_another_change_is_written_is_not_lost(world: World) -> None:
