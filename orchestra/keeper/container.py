@@ -137,6 +137,7 @@ class Container:
 
     def started(self, pid: int) -> None:
         """The start succeeded; the process may have ended since, as long as nobody has reaped it."""
+        self.record["started"], self.record["wall"] = time.monotonic(), time.time()  # all that came before is over
         self.record["pid"] = pid
         self.record["start_time"] = start_time(pid) or 0
         try:
