@@ -30,7 +30,9 @@ def make_fifo(path: str, mode: int) -> None:
 def open_ours(path: str) -> int:
     """The end to read from; to write into, of standard input, which its reader must not see the end of."""
     direction = os.O_RDWR if path.endswith(".in") else os.O_RDONLY
-    return os.open(path, direction | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(path, direction | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    enlarge(descriptor)
+    return descriptor
 
 
 def open_theirs(path: str) -> int:
@@ -42,18 +44,14 @@ def open_theirs(path: str) -> int:
     direction = os.O_RDONLY if path.endswith(".in") else os.O_WRONLY
     tree = syscalls.open_tree(syscalls.AT_FDCWD, folder, syscalls.OPEN_TREE_CLONE)
     try:
-        descriptor = os.open(name, direction | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=tree)
+        return os.open(name, direction | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=tree)
     finally:
         os.close(tree)
-    enlarge(descriptor)
-    return descriptor
 
 
 def open_way_out(path: str) -> int:
     """The end that a terminal is passed on to."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    enlarge(descriptor)
-    return descriptor
+    return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 class Stream:

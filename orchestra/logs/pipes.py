@@ -27,6 +27,7 @@ _buffer = bytearray(SIZE)
 _view = memoryview(_buffer)
 _tools: list[int] = []
 """Both ends of the pipe that copies go through, and /dev/null."""
+os.register_at_fork(after_in_child=_tools.clear)  # a child closes what is not its own, and shares no pipe with us
 
 
 def prepare() -> None:

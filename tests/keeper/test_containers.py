@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
@@ -11,6 +12,10 @@ from typing import Any
 import pytest
 
 from orchestra.keeper.errand import Failed
+from orchestra.keeper.streams import make_fifo, open_ours, open_way_out
+from orchestra.logs.layout import STDOUT
+from orchestra.logs.pipes import SIZE
+from orchestra.logs.writer import Inflow, Log
 
 from .conftest import House, PlainEngine, until
 
@@ -231,6 +236,23 @@ def test_half_a_line_that_stays_one_is_in_the_log(house: House) -> None:
         answer.write("Ada\n")
     client.exited("cart")
     assert house.log("cart") == b"name? hello Ada\n"
+
+
+def test_a_long_line_waits_for_its_end(tmp_path: Path) -> None:
+    """Before it is taken apart: the pipe is made large before anybody asks how large it is."""
+    make_fifo(f"{tmp_path}/x.out", 0o600)
+    ours = open_ours(f"{tmp_path}/x.out")
+    into = open_way_out(f"{tmp_path}/x.out")
+    try:
+        if fcntl.fcntl(ours, fcntl.F_GETPIPE_SZ) < SIZE:
+            pytest.skip("the user's quota of pipe(7) is used up")
+        inflow = Inflow(ours, STDOUT, Log(str(tmp_path / "log"), 1 << 20, 1))
+        os.write(into, b"x" * 60_000)
+        inflow.take()
+        assert inflow.pending == 60_000
+    finally:
+        os.close(ours)
+        os.close(into)
 
 
 def test_dots_show_one_after_the_other(house: House) -> None:
