@@ -7,7 +7,6 @@ raised as it is. The standard library's os alone, since a keeper and every comma
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -152,8 +151,10 @@ def set_aside(path: str) -> str:
     for number in range(1, 100):
         aside = f"{path}.bad" if number == 1 else f"{path}.{number}.bad"
         if not os.path.lexists(aside):
-            with contextlib.suppress(OSError):
+            try:  # noqa: SIM105  to import contextlib takes every command a while
                 os.rename(path, aside)
+            except OSError:
+                pass
             break
     return aside
 

@@ -172,7 +172,7 @@ def test_run_passes_signals_on(home, places):
         wait_for(lambda: _catches(child.pid, signal.SIGUSR1))
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 143
-    assert fake.asked("signal")[0] == {"id": 2, "do": "signal", "name": "store-cart-run-1", "signal": "SIGTERM"}
+    assert fake.asked("signal")[0] == {"id": 3, "do": "signal", "name": "store-cart-run-1", "signal": "SIGTERM"}
 
 
 def test_a_bad_port_on_the_command_line_is_told(process, places):

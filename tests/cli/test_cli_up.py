@@ -47,7 +47,7 @@ def test_up_sends_the_stack_and_its_options(orchestra, places):
     stack = decode(Stack, request.pop("stack"))
     assert (stack.name, stack.services["cart"].scale, stack.services["web"].scale) == ("store", 3, 1)
     assert request == {
-        "id": 1, "do": "apply", "services": ["web"], "recreate": "diverged", "no_deps": False, "no_start": False,
+        "id": 2, "do": "apply", "services": ["web"], "recreate": "diverged", "no_deps": False, "no_start": False,
         "remove_orphans": False, "timeout": 2.0, "until": "healthy",
     }  # fmt: skip
 
