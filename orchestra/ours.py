@@ -152,14 +152,14 @@ def boot(path: str) -> str | None:
 def set_aside(path: str) -> str:
     """Out of the way, under the first name that is free, which is returned. Where even that is refused it stays: who
     writes there next is told why."""
-    import contextlib  # with what it imports longer than all of a short command
-
     aside = ""
     for number in range(1, 100):
         aside = f"{path}.bad" if number == 1 else f"{path}.{number}.bad"
         if not os.path.lexists(aside):
-            with contextlib.suppress(OSError):
+            try:  # noqa: SIM105  to import contextlib takes every command a while
                 os.rename(path, aside)
+            except OSError:
+                pass
             break
     return aside
 

@@ -18,7 +18,7 @@ from orchestra.wire.frames import BadFrame
 from ..wire import compact
 from .console import data, echo, echo_lines
 from .options import Asked, project_options
-from .reach import orphaned
+from .reach import lost, orphaned
 from .table import table
 
 PATIENCE = 1.0  # seconds; a supervisor that is silent for longer is shown as such
@@ -89,12 +89,12 @@ def answers(home: Home) -> dict[str, dict[str, Any] | None]:
     """What each supervisor tells about its stack; None of those that say nothing in time."""
     waiting: dict[Connection, str] = {}
     found: dict[str, dict[str, Any] | None] = {}
-    for name in _folders(home.run):
+    for name in sorted({*_folders(home.run), *_folders(home.stacks)}):
         try:
             connection = Connection(home.stack(name))
             connection.send({"do": "status"})
         except (OrchestraError, OSError):
-            if orphaned(home.stack(name)):
+            if orphaned(home.stack(name)) or lost(home.stack(name)):
                 found[name] = None
             continue
         waiting[connection] = name

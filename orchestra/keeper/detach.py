@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 
+from .. import ours
 from ..places import Places
 from .claim import make_data
 from .process import PR_SET_CHILD_SUBREAPER, prctl
@@ -88,7 +89,7 @@ def write_to(own_log: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         if os.lstat(own_log).st_size > MOST_OWN_LOG:
             os.rename(own_log, own_log + ".1")
-    log = os.open(own_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    log = ours.to_append(own_log)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

@@ -70,7 +70,7 @@ def begin(work: Callable[[], Result]) -> Callable[[], Result]:
 def enter(pin: str) -> None:
     """Move this thread (which must be one of `on_own_thread`) into the pinned namespace."""
     try:
-        fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(pin, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             _call(pin, _libc.setns, fd, _CLONE_NEWNET)
         finally:

@@ -46,7 +46,7 @@ def ensure_plugs(router: Router, plugs: Sequence[Plug]) -> None:
 
 def _open(plug: Plug, pins: contextlib.ExitStack) -> int:
     try:
-        fd = os.open(plug.net_pin, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(plug.net_pin, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as refusal:
         raise OrchestraError(f"cannot plug in {plug.container}: {plug.net_pin}: {refusal.strerror}") from refusal
     pins.callback(os.close, fd)

@@ -138,7 +138,7 @@ def _ensure_ways(channel: Channel, router: Router, uplink: Uplink, index: int) -
 def _make_uplink(channel: Channel, router: Router, uplink: Uplink) -> None:
     channel.perform([links.delete_link(uplink.link)])
     inside(router.pin, lambda: _delete_link(_UPLINK_INSIDE))
-    pin = os.open(router.pin, os.O_RDONLY | os.O_CLOEXEC)
+    pin = os.open(router.pin, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         channel.perform([links.new_veth(uplink.link, _UPLINK_INSIDE, pin)])
     finally:

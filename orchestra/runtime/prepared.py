@@ -86,7 +86,7 @@ class Prepared:
 
 def _open(path: str) -> int:
     with step("namespaces"):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _enter_network(path: str, userns: int) -> str:
@@ -130,7 +130,7 @@ def read_filters(path: str) -> list[bytes]:
     if not path:
         return []
     with step("seccomp", path):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return seccomp.unpack(os.read(fd, 1 << 20))
         finally:

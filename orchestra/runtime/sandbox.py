@@ -121,7 +121,7 @@ class _Birth:
 
 def _raise_loopback_in(pin: str) -> None:
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    there = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
+    there = os.open(pin, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         syscalls.setns(there, syscalls.CLONE_NEWNET)
         try:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -30,9 +31,13 @@ MOST_PROBES = 20_000
 def reading(path: str) -> Iterator[sqlite3.Connection | None]:
     """A connection that only reads; None where nothing is remembered yet. Raises OrchestraError for a question that
     takes too long, or a file that cannot be read."""
-    if not os.path.exists(path):
+    try:
+        kind = os.lstat(path).st_mode
+    except FileNotFoundError:
         yield None
         return
+    if not stat.S_ISREG(kind):  # SQLite would wait for who writes into a FIFO
+        raise OrchestraError("cannot read the history: it is no file", f"see {path}")
     connection: sqlite3.Connection | None = None
     end = time.monotonic() + PATIENCE
     try:

@@ -203,5 +203,5 @@ def test_ls_shows_containers_that_nobody_looks_after(orchestra, places):
     Path(f"{places.children}/store-cart-1.json").write_text("{}")
     (found,) = json.loads(orchestra("ls", "--format", "json").out)
     assert (found["Name"], found["Status"][0]) == ("store", "?")
-    Path(places.boot).write_text("00000000-0000-4000-8000-000000000000")
+    Path(places.boot).write_text("00000000-0000-4000-8000-000000000000\n")
     assert orchestra("ls", "-q").out == ""

@@ -191,9 +191,8 @@ class Ground:
         return self.ok("logs", "--no-color", "--no-log-prefix", *words)
 
     def own_log(self) -> str:
-        with contextlib.suppress(OSError):
-            return "\n--- orchestra.log\n" + Path(self.places.own_log).read_text()[-3000:]
-        return ""
+        path = Path(self.places.own_log)
+        return "\n--- orchestra.log\n" + path.read_text(errors="replace")[-3000:] if path.is_file() else ""
 
     # Processes
 

@@ -359,6 +359,7 @@ def test_down_ends_all_although_the_run_directory_is_gone(served: tuple[Ground, 
         ground.kill_both()
     elif killed != "nobody":
         kill(ours[0] if killed == "keeper" else ours[1])
+    assert "t " in ground.ok("ls")
     assert "t-web-1" in ground.ok("ps", "-a")
     ground.down()
     ground.nothing_left()
