@@ -95,6 +95,25 @@ def test_a_crash_leaves_no_core(machine: Machine) -> None:
     assert asked.out.startswith("core")
 
 
+@pytest.mark.alone
+def test_a_crash_starts_no_program_of_the_host(machine: Machine, tmp_path: Path) -> None:
+    """A pipe in core_pattern runs as the host's root, whatever the limit is, but for 1 (core(5), fs/coredump.c)."""
+    crash = "exec 2> /dev/null; sleep 100 & kill -SEGV $!; wait $!"
+    told, helper = tmp_path / "told", tmp_path / "helper"
+    helper.write_text(f"#!/bin/sh\ncat > /dev/null; echo limit $1 >> {told}\n")
+    helper.chmod(0o755)
+    pattern = Path("/proc/sys/kernel/core_pattern")
+    before = pattern.read_text()
+    pattern.write_text(f"|{helper} %c")
+    try:
+        machine.shell(crash)
+        machine.shell(crash, rlimits=[{"type": "RLIMIT_CORE", "soft": -1, "hard": -1}])
+        until(lambda: told.exists() and told.read_text(), "the program that is told of a core, for who asks for one")
+        assert told.read_text() == f"limit {(1 << 64) - 1}\n"
+    finally:
+        pattern.write_text(before)
+
+
 def test_rlimits_go_as_high_as_the_host_lets_them() -> None:
     """Of every kind: more than the hard limit of orchestra itself is not refused, where it may not be raised."""
     asked: Any = {
