@@ -183,6 +183,7 @@ def test_idle_clients_of_a_published_port_take_nothing_from_others(ground: Groun
     port = free_port()
     check = {"test": ["CMD", "true"], "interval": "500ms", "timeout": "5s", "retries": 1}
     ground.up({"web": py(ports=[f"{port}:80"], healthcheck=check)})
+    until(lambda: ask(port, address="::1") == "hello", "it answers")
     until(lambda: ground.row("t-web-1")["health"] == "healthy", "it is healthy")
     supervisor = ground.supervisor()
     hard = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)[1]
