@@ -34,7 +34,7 @@ from .visitors import Visitors
 
 PORT = 7077
 MONITOR_TOKEN = "dashboard.token"
-TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
+TOKEN = re.compile(r"[!-~]{16,}")
 """Also one that a person has chosen; not what is left of a file that was cut."""
 """Below the data directory."""
 LAST_WORDS = 2.0

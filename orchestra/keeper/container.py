@@ -63,6 +63,11 @@ class Container:
         """The master went with the keeper before."""
         return self.running and self.record["terminal"] and self._terminal is None
 
+    @property
+    def recorded(self) -> bool:
+        """Whether another keeper would find it."""
+        return os.path.isfile(f"{self._places.children}/{self.name}.json")
+
     def child(self) -> Record:
         """The record as the wire has it."""
         return {key: value for key, value in self.record.items() if key not in OWN_KEYS}

@@ -110,12 +110,14 @@ class Keeper:
         except (OSError, OrchestraError) as error:
             sys.stderr.write(f"keeper: the run directory cannot be made again: {error}\n")
             return False
+        unrecorded = [one for one in self._containers.values() if lacked or not one.recorded]
+        for container in unrecorded:
+            container.save()
         if lacked:
-            for container in self._containers.values():
-                container.save()
             self._holder.save()
+        if lacked or unrecorded:
             self._caretaker.save()
-        return lacked
+        return lacked or bool(unrecorded)
 
     def called(self) -> None:
         """By SIGHUP: somebody does not find us, or our supervisor."""

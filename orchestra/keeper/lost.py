@@ -19,8 +19,8 @@ def find(places: Places) -> int:
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/comm", "rb") as comm:
-                if comm.read().strip() != COMM:
-                    continue
+                if comm.read().strip() != COMM or os.getsid(int(pid)) != int(pid):
+                    continue  # what it has just forked holds the lock as well, but leads no session
             if any(_leads_to(f"/proc/{pid}/fd/{number}", lock) for number in os.listdir(f"/proc/{pid}/fd")):
                 return int(pid)
         except OSError:  # it has ended, or is somebody else's

@@ -16,6 +16,9 @@ import websockets.sync.client
 from websockets.sync.client import ClientConnection
 from whole.stage import Stage, idle, sh, until
 
+from orchestra.dashboard.serve import monitor_token
+from orchestra.places import Home
+
 from .conftest import Dashboard, Visitor
 
 pytestmark = pytest.mark.kernel
@@ -414,3 +417,23 @@ def test_nonsense_is_refused_in_words(visitor, method, path, body):
     status, _, text = visitor.ask(method, path, body)
     assert 400 <= status < 500 or (path.startswith("/api/logs") and status == 200), (status, text)
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("kind", ["empty", "binary", "folder", "link"])
+def test_a_spoiled_token_is_made_anew(tmp_path: Path, kind: str) -> None:
+    """And nothing of somebody else's becomes one; one that a person has chosen stays."""
+    home = Home(str(tmp_path / "run"), str(tmp_path))
+    path, foreign = tmp_path / "dashboard.token", tmp_path / "foreign"
+    foreign.write_text("of-somebody-else-and-long-enough")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to(foreign)
+    else:
+        path.write_bytes(b"" if kind == "empty" else b"\xff" * 50)
+    made = monitor_token(home)
+    assert len(made) > 20
+    assert made != foreign.read_text()
+    assert monitor_token(home) == made
+    path.write_text("chosen-by-a-person!\n")
+    assert monitor_token(home) == "chosen-by-a-person!"

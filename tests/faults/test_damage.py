@@ -386,6 +386,9 @@ def test_a_run_directory_that_is_taken_away_is_made_again(served: tuple[Ground, 
     until(lambda: os.path.exists(ground.places.api_socket), "the socket as well", NOTICED)
     assert {name: ground.pid(name) for name in before} == before
     assert (ground.keeper(), ground.supervisor()) == both
+    record = Path(f"{ground.places.children}/t-web-1.json")
+    record.unlink()
+    until(record.exists, "a record alone as well", NOTICED)
     until(lambda: fetch(port, 0.5) == "hello", "it answers", NOTICED)
     kill(both[0])
     until(lambda: ground.keeper() not in (0, both[0]), "another keeper", NOTICED)
