@@ -58,7 +58,6 @@ def prepare(stage: Stage) -> None:
     check = {"http": "http://:8000/", "interval": "200ms", "retries": 1, "start_period": "5s"}
     hostile = {"labels": {EVIL: EVIL}, "environment": {"E": EVIL}}
     stage.write({"name": "o", "services": {"b": {"rootfs": "host", "command": ["true"]}}}, "owner/" + FILE)
-    (stage.work / FILE.removesuffix(".yml")).mkdir()
     stage.write(
         {
             "services": {
