@@ -51,8 +51,8 @@ def settle(connection: Connection, asked: Asked, stack: Any, take_over: bool = F
 
 
 def concerned(connection: Connection, asked: Asked, what: str) -> list[str] | None:
-    """The services that a command without names is about: None for all; those that the command's file has, where
-    another one runs. Raises OrchestraError where that is none of them."""
+    """The services that a command without names is about: None for all; where another file runs, those that only the
+    command's own one has, as from before the other took its place."""
     if is_named(asked):
         return None
     before = _before(connection)
@@ -67,7 +67,7 @@ def concerned(connection: Connection, asked: Asked, what: str) -> list[str] | No
         return None
     if _agreed(f"Stack {name} runs from {old}, not from {_spelt(own)}. Still `orchestra {what}` all of it?"):
         return None
-    mine = _services(asked)
+    mine = _services(asked) - {*before["own"]}
     left = [service for service in before["services"] if service not in mine]
     if left:
         alone = f"{', '.join(left)} left alone: stack {name} runs from {old}"

@@ -117,6 +117,7 @@ class Requests:
             "stack": self._world.places.name,
             "directory": page.stack.directory,
             "files": list(page.stack.files),
+            "own": sorted({*page.stack.services, *page.stack.disabled}),
             "services": sorted({one.service.name for one in everyone if not one.oneoff}),
         }
 

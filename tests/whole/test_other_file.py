@@ -17,9 +17,10 @@ DB, WEB = {"services": {"db": idle()}}, {"services": {"web": idle()}}
 
 @pytest.fixture
 def two(orchestra: Stage) -> Stage:
-    """one/s.yml runs; two/s.yml has the same name and another service."""
+    """one/s.yml runs; two/s.yml has the same name and another service, copy/s.yml the same one as well."""
     orchestra.write(DB, "one/s.yml")
     orchestra.write(WEB, "two/s.yml")
+    orchestra.write(DB, "copy/s.yml")
     orchestra.ok("-f", "one/s.yml", "up", "-d")
     return orchestra
 
@@ -52,6 +53,8 @@ def test_nobody_is_taken_over_or_removed_without_a_word(two: Stage) -> None:
         assert f"db left alone: stack t runs from {one}" in done.stderr, words
         assert two.pid("t-db-1") == before
         assert running(two) == {"t-db-1"}
+    assert f"db left alone: stack t runs from {one}" in two.run("-f", "copy/s.yml", "down", "-t", "1").stderr
+    assert two.pid("t-db-1") == before
     two.ok("-f", "two/s.yml", "down", "--remove-orphans", "-t", "1")
     assert not running(two)
 
