@@ -135,6 +135,7 @@ class Origin(TypedDict):
     stack: str
     directory: str
     files: list[str]
+    own: list[str]  # services of these files
     services: list[str]  # those that have containers, or are to have some
 
 

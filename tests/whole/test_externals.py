@@ -88,8 +88,7 @@ def test_stacks_on_one_network_see_each_other(pair: Pair) -> None:
         assert pair.ask("b", "web", name) == "api of a"
     address = pair.stage.rows("-f", "a.yml")["a-api-1"]["Addresses"]["wide"]
     named = f"import socket; print(socket.gethostbyaddr('{address}')[0])"
-    for stack, service in (("a", "api"), ("b", "web")):
-        assert pair.stage.ok("-f", f"{stack}.yml", "exec", "-T", service, "python3", "-c", named).strip() == "api"
+    assert pair.stage.ok("-f", "b.yml", "exec", "-T", "web", "python3", "-c", named).strip() == "api"
     pair.up("b", {"web": serving("web of b", networks=["wide"]), "api": serving("api of b", networks=["wide"])})
     assert pair.ask("b", "web", "api") == "api of b"
     assert pair.ask("b", "web", "api.a") == "api of a"
