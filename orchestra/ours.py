@@ -118,13 +118,16 @@ def clear(path: str) -> None:
 
 
 def folder(path: str, mode: int = 0o700) -> None:
-    """Have a folder at the path, and those above it. A link to one will do: somebody may keep it elsewhere."""
+    """Have a folder at the path, and those above it. A link to one will do: somebody may keep it elsewhere. What is
+    in its place or in that of the one above is set aside; further up, nothing is ours: that is an OSError."""
     if os.path.isdir(path):
         return
+    above = os.path.dirname(path)
+    if os.path.lexists(above) and not os.path.isdir(above):
+        set_aside(above)
+    os.makedirs(above, mode, exist_ok=True)
     if os.path.lexists(path):
         set_aside(path)
-    else:
-        folder(os.path.dirname(path), mode)
     try:
         os.mkdir(path, mode)
     except FileExistsError:

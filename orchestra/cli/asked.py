@@ -39,8 +39,18 @@ class Asked:
         return cls(environ, _working_folder(environ), _one_of(PROGRESS, environ.get("COMPOSE_PROGRESS")))
 
     def home(self) -> Home:
-        moved = {**self.environ, "ORCHESTRA_HOME": self.home_directory} if self.home_directory else self.environ
-        return Home.of(moved, os.geteuid())
+        """Raises OrchestraError where that cannot be a folder: what is there instead is somebody else's."""
+        moved = self.home_directory or self.environ.get("ORCHESTRA_HOME")
+        there = moved
+        while there and not os.path.lexists(there):
+            there = os.path.dirname(there)
+        if there and not os.path.isdir(there):
+            raise OrchestraError(
+                f"cannot keep anything below {moved}: {there} is no folder",
+                "set ORCHESTRA_HOME to a folder of your own",
+            )
+        environ = {**self.environ, "ORCHESTRA_HOME": self.home_directory} if self.home_directory else self.environ
+        return Home.of(environ, os.geteuid())
 
 
 def _one_of(words: tuple[str, ...], word: str | None) -> str:

@@ -49,7 +49,17 @@ def guarded(arguments: Sequence[str]) -> int:
     except Exception as fault:  # noqa: BLE001  # the last door: nobody ever sees a traceback
         if isinstance(fault, OSError) and fault.errno in FULL:
             return tell(f"cannot write: {fault.strerror}", "make room where the output goes, and below --home")
+        if isinstance(fault, OSError) and _is_of_home(asked, fault.filename):
+            return tell(
+                f"cannot use {fault.filename}: {fault.strerror}", "set ORCHESTRA_HOME to a folder of your own"
+            )
         return tell(f"this is a fault in orchestra: {type(fault).__name__}: {fault} {_kept(asked, fault)}", None)
+
+
+def _is_of_home(asked: Asked, path: object) -> bool:
+    """Whether a path is one of the folders that hold all of ours, or is above them."""
+    home = asked.home()
+    return isinstance(path, str) and any(f"{each}/".startswith(f"{path}/") for each in (home.run, home.data))
 
 
 def _kept(asked: Asked, fault: Exception) -> str:

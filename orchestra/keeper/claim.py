@@ -92,7 +92,11 @@ def own_folder(directory: str) -> None:
 
 def make_private(directory: str) -> None:
     """A directory of ours that nobody else may enter; refuses one that somebody else prepared."""
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        what = f"cannot have a folder at {directory}: {error.strerror}"
+        raise OrchestraError(what, "set ORCHESTRA_HOME to a folder of your own") from None
     state = os.lstat(directory)
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
         raise OrchestraError(f"{directory} is not a directory of ours", "remove it, or set ORCHESTRA_HOME")

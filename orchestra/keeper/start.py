@@ -166,6 +166,8 @@ def become_keeper(
 
         detach(places)
         status = keep(places, supervisor, command, engine)
+    except OrchestraError as error:
+        sys.stderr.write(f"keeper: {error.what}\n")
     except BaseException:  # noqa: BLE001  nothing of the process that this was forked from may run on
         sys.excepthook(*sys.exc_info())
     finally:

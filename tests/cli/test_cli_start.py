@@ -314,3 +314,17 @@ def test_graph_shows_live_state(orchestra, places):
     assert tree[0].endswith("   Created")
     assert tree[1].endswith("(unhealthy)")
     assert '"cart" [color=red' in dot
+
+
+@pytest.mark.parametrize("words", [["up", "-d"], ["ps"], ["volume", "ls"], ["network", "create", "x"], ["down"]])
+@pytest.mark.parametrize("below", ["", "/deeper"])
+def test_a_home_that_is_no_folder_is_somebody_elses(orchestra, tmp_path, monkeypatch, words, below):
+    """It is not set aside as a spoiled file of ours would be."""
+    file = tmp_path / "precious"
+    file.write_text("of somebody else")
+    monkeypatch.setenv("ORCHESTRA_HOME", f"{file}{below}")
+    ran = orchestra(*words)
+    assert ran.status == 1
+    assert f"cannot keep anything below {file}{below}: {file} is no folder" in ran.err
+    assert file.read_text() == "of somebody else"
+    assert sorted(tmp_path.glob("precious*")) == [file]
