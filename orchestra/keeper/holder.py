@@ -38,7 +38,7 @@ ALONE = 1.0
 DELAY = 0.1
 """Seconds after which another one takes the place of one that ended."""
 PATIENCE = 1.0
-"""Seconds within which one that was killed has ended."""
+"""Seconds within which one that was killed has ended, and one that is busy takes what it is told."""
 
 
 class Holder:
@@ -89,7 +89,7 @@ class Holder:
         if pid == 0:
             _be_holder(theirs, self._places.name)
         theirs.close()
-        ours.setblocking(False)
+        ours.settimeout(PATIENCE)  # for many at once its queue has no room
         self._channel, self._pid = ours, pid
         self._loop.watch(ours.fileno(), lambda _: self._ended())
 
@@ -109,6 +109,7 @@ class Holder:
 
     def _ended(self) -> None:
         self._close()
+        self._pid = 0
         self._loop.later(DELAY, self._lost)
 
     def _close(self) -> None:

@@ -11,12 +11,15 @@ import socket
 import stat
 import struct
 import termios
+import threading
 from pathlib import Path
 
 import pytest
 
 from orchestra.client import dial
 from orchestra.keeper import start
+from orchestra.keeper.holder import Holder
+from orchestra.keeper.loop import Loop
 from orchestra.keeper.start import ensure_keeper
 from orchestra.wire.frames import LIMIT, encode
 
@@ -108,6 +111,27 @@ def test_a_holder_that_dies_is_started_again(house: House) -> None:
         assert holder(house) not in (0, first, second)
         file.write("go\n")
     until(lambda: house.log("cart") == b"one\n", "the line")
+
+
+def test_a_busy_holder_is_told_of_everybody(house: House) -> None:
+    """Of hundreds of containers that a new keeper finds at once, more than wait in its queue."""
+    os.makedirs(house.places.run)
+    held = Holder(Loop(), house.places, lambda: None)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    held.hold("first", [nothing])
+    held.replace()
+    pid = holder(house)
+    os.kill(pid, signal.SIGSTOP)
+    later = threading.Timer(0.2, os.kill, (pid, signal.SIGCONT))
+    later.start()
+    try:
+        for number in range(1000):
+            held.hold(f"store-{number}", [nothing])
+        until(lambda: len(os.listdir(f"/proc/{pid}/fd")) > 1000, "all of them")
+    finally:
+        later.join()
+        held.end()
+        os.close(nothing)
 
 
 def test_the_last_words_without_a_keeper_are_kept(house: House) -> None:
@@ -295,6 +319,19 @@ def test_a_supervisor_outlives_the_keeper(house: House) -> None:
     assert house.supervisor() == supervisor
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: house.supervisor() != supervisor, "the next supervisor")
+
+
+def test_who_was_overtaken_starts_no_supervisor(house: House) -> None:
+    """Its run directory was taken away, and another keeper has come before it saw that."""
+    keeper = house.start()
+    first = until(house.supervisor, "the supervisor")
+    os.rename(house.places.run, f"{house.places.run}.gone")
+    other = house.start()
+    second = until(house.supervisor, "the supervisor of the other one")
+    os.kill(first, signal.SIGKILL)
+    assert house.wait(keeper) == 0
+    assert house.supervisor() == second
+    assert sorted(house.strays()) == sorted([other, second])
 
 
 def test_sigterm_ends_the_keeper_alone(house: House) -> None:
