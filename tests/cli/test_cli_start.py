@@ -15,7 +15,9 @@ from orchestra.cli import group, guard, warm
 from orchestra.cli.config import rendered
 from orchestra.cli.options import is_file
 from orchestra.cli.project import seen_name
+from orchestra.client import Connection, SupervisorGone
 from orchestra.errors import OrchestraError
+from orchestra.keeper.listener import bind
 
 # What `ps` may import: itself, click, and what click and json need. Nothing that parses YAML, no event loop.
 ALLOWED = {"click", "orchestra"}
@@ -314,3 +316,12 @@ def test_graph_shows_live_state(orchestra, places):
     assert tree[0].endswith("   Created")
     assert tree[1].endswith("(unhealthy)")
     assert '"cart" [color=red' in dot
+
+
+def test_a_supervisor_that_goes_before_it_is_asked_is_told(places):
+    """It is no reader of the output, whose going (EPIPE) is no error."""
+    os.makedirs(places.run)
+    with bind(places.run, "api.sock") as listening, Connection(places) as connection:
+        listening.accept()[0].close()
+        with pytest.raises(SupervisorGone, match="the supervisor went away"):
+            connection.send({"do": "status"})
