@@ -170,11 +170,13 @@ def _hold(channel: socket.socket) -> None:
 
 
 def _may_bring(descriptor: int) -> bool:
-    """Whether somebody can still write into it, or has left something."""
+    """Whether somebody can still write into it, or has left something that a keeper can find."""
     if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
         return False  # a way in
     poll = select.poll()
     poll.register(descriptor, 0)
     if not poll.poll(0):
         return True
+    if not os.fstat(descriptor).st_nlink:
+        return False
     return bool(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0])

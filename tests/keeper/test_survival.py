@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -157,6 +158,19 @@ def test_a_holder_ends_when_nothing_can_come_any_more(house: House) -> None:
     house.kill(keeper)
     assert os.path.exists(f"/proc/{left}/exe")
     os.kill(pid, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{left}/exe"), "its end")
+
+
+def test_a_holder_ends_when_nobody_can_find_what_it_holds(house: House) -> None:
+    """Its run directory was taken away, and with that all that tells of it."""
+    keeper = house.start()
+    client = house.connect()
+    client.launch("cart", "read a; echo last words", stdin=True)
+    left = holder(house)
+    house.kill(keeper)
+    Path(f"{house.places.fifos}/cart.in").write_text("go\n")
+    until(lambda: waiting(f"{house.places.fifos}/cart.out"), "the last words")
+    shutil.rmtree(house.places.run)
     until(lambda: not os.path.exists(f"/proc/{left}/exe"), "its end")
 
 
