@@ -11,14 +11,16 @@ import signal
 import socket
 import stat
 import struct
+import subprocess
 import termios
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from orchestra.client import dial
-from orchestra.keeper import start
+from orchestra.keeper import lost, start
 from orchestra.keeper.holder import Holder
 from orchestra.keeper.loop import Loop
 from orchestra.keeper.start import ensure_keeper
@@ -252,6 +254,16 @@ def test_a_second_keeper_ends_at_once(house: House) -> None:
     assert house.wait(second) == 0
     assert house.connect().children() == {}
     assert os.path.exists(f"/proc/{first}")
+
+
+def test_nobody_waits_for_a_keeper_that_is_about_to_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found, has no socket any more, and is gone a moment later: another one is started at once."""
+    with subprocess.Popen(["/bin/sleep", "0.3"]) as ending:
+        monkeypatch.setattr(lost, "find", lambda _: ending.pid)
+        monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: None)
+        begun = time.monotonic()
+        assert not start.call_back(house.places)
+        assert time.monotonic() - begun < start.PATIENCE
 
 
 def test_many_commands_at_once_get_one_keeper(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
