@@ -132,7 +132,9 @@ def kill_recorded(places: Places) -> None:
     if pidfd is not None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        select.select([pidfd], [], [], PATIENCE)
+        ended = select.poll()  # of a keeper of hundreds of containers the number is none for select(2)
+        ended.register(pidfd, select.POLLIN)
+        ended.poll(PATIENCE * 1000)
         os.close(pidfd)
     records.remove(places.run, NAME)
 

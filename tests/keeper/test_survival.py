@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -135,6 +136,31 @@ def test_a_busy_holder_is_told_of_everybody(house: House) -> None:
         later.join()
         held.end()
         os.close(nothing)
+
+
+def test_a_holder_is_replaced_by_a_keeper_of_many(house: House) -> None:
+    """Whose next descriptor has a number beyond those of select(2)."""
+    os.makedirs(house.places.run)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limit[1]), limit[1]))
+    before, held = (Holder(Loop(), house.places, lambda: None) for _ in range(2))
+    many: list[int] = []
+    try:
+        before.hold("cart", [nothing])
+        before.replace()
+        while not many or many[-1] < 1024:
+            many.append(os.dup(nothing))
+        first = holder(house)
+        held.hold("cart", [nothing])
+        held.replace()
+        assert holder(house) != first
+        until(lambda: os.waitpid(first, os.WNOHANG) == (first, signal.SIGKILL), "the end of the one before")
+    finally:
+        for descriptor in (nothing, *many):
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        held.end()
 
 
 def test_the_last_words_without_a_keeper_are_kept(house: House) -> None:
