@@ -97,7 +97,7 @@ class Connection:
             look_at_keeper(self._places, patience)
 
     def send(self, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> int:
-        """Send a request without waiting; returns its number."""
+        """Send a request without waiting; returns its number. Raises SupervisorGone."""
         self._last += 1
         message: Message = {**request, "id": self._last}
         besides: list[tuple[int, int, bytes]] = []
@@ -111,6 +111,8 @@ class Connection:
                 besides = []
             except TimeoutError:
                 self.look(keeper=False)
+            except ConnectionError as error:
+                raise SupervisorGone(f"the supervisor went away: {error}", "run the command again") from None
         return self._last
 
     def receive(self) -> list[Message]:

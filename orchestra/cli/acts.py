@@ -33,7 +33,7 @@ def act(asked: Asked, services: tuple[str, ...], goal: Goal, request: dict[str, 
     if not known(places):
         raise NotRunning(places.name)
     with turn(places, request["do"]) as held, connect(places, changes=True) as connection:
-        chosen = None if services else concerned(connection, asked, request["do"])
+        chosen = None if services else concerned(connection, asked, request["do"], held)
         if services:
             chosen = with_containers(asked, services, connection.call({"do": "status"})["rows"])
             if len(chosen) < len(services) and request["do"] == "start":

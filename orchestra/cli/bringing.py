@@ -62,7 +62,7 @@ def bring_up(
     """Ask for it and return when it is so. `scales`: how many containers of each service; `known`: every service
     of the file; `patience` in seconds; `take_over` also from another file. Raises OrchestraError."""
     with turn(places, "up") as held, start(places) as connection:
-        settle(connection, asked, request["stack"], take_over)
+        settle(connection, asked, held, request["stack"], take_over)
         show = progress(asked.progress, "up", goal_of(request), sum(scales.values()))
         try:
             listen(connection, connection.send(request), show, held, patience)

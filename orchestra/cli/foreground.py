@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from orchestra.client import SILENCE, Connection, NotRunning
+from orchestra.client import SILENCE, Connection, NotRunning, SupervisorGone
 from orchestra.errors import OrchestraError
 from orchestra.places import Places
 from orchestra.stack.model import Stack
@@ -77,7 +77,7 @@ class Foreground:
 
     def run(self) -> int:
         with turn(self.places, "up") as self.held:
-            settle(self.connection, self.asked, self.request["stack"], self.options["take_over"])
+            settle(self.connection, self.asked, self.held, self.request["stack"], self.options["take_over"])
             return self._run()
 
     def _run(self) -> int:
@@ -198,7 +198,7 @@ class Foreground:
         self.accepted = False
         try:
             self.awaited = self.connection.send(request)
-        except OSError:
+        except SupervisorGone:
             self.awaited = 0
             self._reconnect()
 

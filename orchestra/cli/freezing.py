@@ -18,9 +18,9 @@ def freeze(asked: Asked, services: tuple[str, ...], act: Literal["pause", "unpau
     if asked.dry_run:
         return say(asked, act, services, ("running",) if act == "pause" else ("paused",))
     places = find(asked)
-    with turn(places, act), connect(places) as connection:
+    with turn(places, act) as held, connect(places) as connection:
         rows = connection.call({"do": "status"})["rows"] if services else []
-        chosen = with_containers(asked, services, rows) if services else concerned(connection, asked, act)
+        chosen = with_containers(asked, services, rows) if services else concerned(connection, asked, act, held)
         if chosen == []:
             return 0
         show = progress(asked.progress, act, "running")

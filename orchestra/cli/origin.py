@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+from orchestra.client import SupervisorGone
 from orchestra.errors import OrchestraError
 from orchestra.stack.finding import is_same_project
 from orchestra.wire.terminal import line
@@ -26,31 +27,35 @@ if TYPE_CHECKING:
     from orchestra.client import Connection
 
     from .asked import Asked
+    from .queue import turn
 
 
 def is_named(asked: Asked) -> bool:
     return bool(asked.project_name or asked.environ.get("COMPOSE_PROJECT_NAME"))
 
 
-def settle(connection: Connection, asked: Asked, stack: Any, take_over: bool = False) -> None:
+def settle(connection: Connection, asked: Asked, held: turn, stack: Any, take_over: bool = False) -> None:
     """Before the stack (encoded) takes the place of what runs under its name. Raises OrchestraError where that is of
     another file that is still there, and nobody agrees."""
-    before = _before(connection)
-    if before is None or is_same_project(before["directory"], before["files"], stack["directory"], stack["files"]):
-        return
-    name, old, new = stack["name"], _spelt(before), _spelt(stack)
-    if not _is_there(before):
-        warn(f"stack {name} was started from {old}, which is not there any more; it goes on as {new}")
-    elif take_over or is_named(asked) or _agreed(f"Stack {name} runs from {old}. Have {new} take its place?"):
-        warn(f"stack {name} was started from {old}; it is {new} from now on")
-    else:
-        raise OrchestraError(
-            f"stack {name} runs from another file: {old}, not {new}",
-            f"-p OTHER runs this one beside it under another name; orchestra up --take-over has it go on as {new}",
-        )
+    agreed: dict[str, Any] | None = None
+    while (before := _before(connection)) is not None and not _is_same(before, stack):
+        name, old, new = stack["name"], _spelt(before), _spelt(stack)
+        if not _is_there(before):
+            warn(f"stack {name} was started from {old}, which is not there any more; it goes on as {new}")
+            return
+        if take_over or is_named(asked) or (agreed is not None and _is_same(before, agreed)):
+            warn(f"stack {name} was started from {old}; it is {new} from now on")
+            return
+        if not _agreed(f"Stack {name} runs from {old}. Have {new} take its place?", held):
+            beside = "-p OTHER runs this one beside it under another name"
+            raise OrchestraError(
+                f"stack {name} runs from another file: {old}, not {new}",
+                f"{beside}; orchestra up --take-over has it go on as {new}",
+            )
+        agreed = before
 
 
-def concerned(connection: Connection, asked: Asked, what: str) -> list[str] | None:
+def concerned(connection: Connection, asked: Asked, what: str, held: turn | None = None) -> list[str] | None:
     """The services that a command without names is about: None for all; where another file runs, those that only the
     command's own one has, as from before the other took its place."""
     if is_named(asked):
@@ -59,13 +64,13 @@ def concerned(connection: Connection, asked: Asked, what: str) -> list[str] | No
     if before is None:
         return None
     own = _read(asked)
-    if own is None or is_same_project(before["directory"], before["files"], own["directory"], own["files"]):
+    if own is None or _is_same(before, own):
         return None
     name, old = before["stack"], _spelt(before)
     if not _is_there(before):
         warn(f"stack {name} was started from {old}, which is not there any more")
         return None
-    if _agreed(f"Stack {name} runs from {old}, not from {_spelt(own)}. Still `orchestra {what}` all of it?"):
+    if _agreed(f"Stack {name} runs from {old}, not from {_spelt(own)}. Still `orchestra {what}` all of it?", held):
         return None
     mine = _services(asked) - {*before["own"]}
     left = [service for service in before["services"] if service not in mine]
@@ -79,9 +84,15 @@ def _before(connection: Connection) -> dict[str, Any] | None:
     """What runs, None where that is nothing, or nobody knows from where."""
     try:
         answer = connection.call({"do": "origin"})
+    except SupervisorGone:
+        raise
     except OrchestraError:  # of a version that does not know
         return None
     return answer if answer["services"] and answer["files"] else None
+
+
+def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return is_same_project(one["directory"], one["files"], other["directory"], other["files"])
 
 
 def _read(asked: Asked) -> dict[str, Any] | None:
@@ -119,9 +130,14 @@ def _is_there(origin: dict[str, Any]) -> bool:
     return any(os.path.exists(origin["directory"] if path == "-" else path) for path in files)
 
 
-def _agreed(question: str) -> bool:
-    """On a terminal, whether a person says y."""
+def _agreed(question: str, held: turn | None) -> bool:
+    """On a terminal, whether a person says y. Nobody else has to wait for that."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
+    if held is not None:
+        held.let_go()
     raw(f"{line(question)} [y/N] ", sys.stderr)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline().strip().lower()
+    if held is not None:
+        held.take()
+    return answer in ("y", "yes")

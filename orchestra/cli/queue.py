@@ -30,11 +30,14 @@ class turn:
         self._descriptor: int | None = None
 
     def __enter__(self) -> turn:
-        self._descriptor = _waited(self._places, f"`orchestra {self._command}` (pid {os.getpid()})")
+        self.take()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.let_go()
+
+    def take(self) -> None:
+        self._descriptor = _waited(self._places, f"`orchestra {self._command}` (pid {os.getpid()})")
 
     def let_go(self) -> None:
         if self._descriptor is not None:

@@ -82,7 +82,7 @@ def command(asked: Asked, /, service: str, args: tuple[str, ...], **options: Any
         "tty": with_terminal(options["tty"], options["no_tty"] or options["detach"] or not options["stdin"]),
     }
     with turn(places, "run") as held, start(places) as connection:
-        settle(connection, asked, request["stack"])
+        settle(connection, asked, held, request["stack"])
         if options["detach"]:
             echo(detached_name(connection, request, held))
             return 0

@@ -73,7 +73,7 @@ def _take_down(asked: Asked, places: Places, request: dict[str, Any], held: turn
             if not chosen:
                 return
             request = {**request, "services": chosen}
-        elif not request["remove_orphans"] and (mine := concerned(connection, asked, "down")) is not None:
+        elif not request["remove_orphans"] and (mine := concerned(connection, asked, "down", held)) is not None:
             if not mine:
                 return
             request = {**request, "services": mine}

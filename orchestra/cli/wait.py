@@ -65,8 +65,8 @@ def told_of(places: Places) -> Iterator[dict[str, Any] | None]:
     when the stack is no more."""
     while True:
         with connect(places) as connection:
-            number = connection.send({"do": "watch"})
             try:
+                number = connection.send({"do": "watch"})
                 for answer in answers(connection, number):
                     yield from answer.get("rows", ())
                     yield None

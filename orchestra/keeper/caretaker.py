@@ -98,9 +98,9 @@ class Caretaker:
         self._delay = min(self._delay * 2, LONGEST_DELAY)
 
     def _spawn(self) -> None:
-        if not self.wanted:
-            return
         self.before_start()
+        if not self.wanted:  # any more, where another keeper turns out to have taken over
+            return
         self._since = time.monotonic()
         with contextlib.suppress(OSError):  # then it writes where the one before did
             write_to(self._own_log)

@@ -136,7 +136,11 @@ class Container:
     def _read(self, ending: str, kind: int) -> Stream:
         assert self.log is not None
         descriptor = open_ours(self._fifo(ending))
-        stream = Stream(self._loop, descriptor, kind, self.log)
+        try:
+            stream = Stream(self._loop, descriptor, kind, self.log)
+        except OSError:
+            os.close(descriptor)
+            raise
         self.streams.append(stream)
         return stream
 

@@ -38,7 +38,7 @@ ALONE = 1.0
 DELAY = 0.1
 """Seconds after which another one takes the place of one that ended."""
 PATIENCE = 1.0
-"""Seconds within which one that was killed has ended."""
+"""Seconds within which one that was killed has ended, and one that is busy takes what it is told."""
 
 
 class Holder:
@@ -89,7 +89,7 @@ class Holder:
         if pid == 0:
             _be_holder(theirs, self._places.name)
         theirs.close()
-        ours.setblocking(False)
+        ours.settimeout(PATIENCE)  # for many at once its queue has no room
         self._channel, self._pid = ours, pid
         self._loop.watch(ours.fileno(), lambda _: self._ended())
 
@@ -109,6 +109,7 @@ class Holder:
 
     def _ended(self) -> None:
         self._close()
+        self._pid = 0
         self._loop.later(DELAY, self._lost)
 
     def _close(self) -> None:
@@ -131,7 +132,9 @@ def kill_recorded(places: Places) -> None:
     if pidfd is not None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        select.select([pidfd], [], [], PATIENCE)
+        ended = select.poll()  # of a keeper of hundreds of containers the number is none for select(2)
+        ended.register(pidfd, select.POLLIN)
+        ended.poll(PATIENCE * 1000)
         os.close(pidfd)
     records.remove(places.run, NAME)
 
@@ -169,11 +172,13 @@ def _hold(channel: socket.socket) -> None:
 
 
 def _may_bring(descriptor: int) -> bool:
-    """Whether somebody can still write into it, or has left something."""
+    """Whether somebody can still write into it, or has left something that a keeper can find."""
     if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
         return False  # a way in
     poll = select.poll()
     poll.register(descriptor, 0)
     if not poll.poll(0):
         return True
+    if not os.fstat(descriptor).st_nlink:
+        return False
     return bool(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from ..places import Places
 
@@ -33,8 +32,3 @@ def _leads_to(link: str, path: str) -> bool:
         return os.readlink(link).removesuffix(GONE) == path
     except OSError:
         return False
-
-
-def call(pid: int) -> None:
-    """Ask it to be found again; see Keeper.appear."""
-    os.kill(pid, signal.SIGHUP)

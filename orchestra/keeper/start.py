@@ -49,15 +49,26 @@ def ensure_keeper(places: Places) -> None:
 
 def call_back(places: Places) -> bool:
     """Have a keeper that lives without its run directory, or whose supervisor does, make it again. Whether there was
-    one and it did."""
+    one and it did; not one that is just about to end."""
+    import select
+
     from . import lost
 
     pid = lost.find(places)
     if not pid:
         return False
-    with contextlib.suppress(ProcessLookupError):
-        lost.call(pid)
-    return _answers_within(places, PATIENCE)
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGHUP)
+        ended = select.poll()
+        ended.register(pidfd, select.POLLIN)
+        return _answers_within(places, PATIENCE, lambda: bool(ended.poll(0)))
+    finally:
+        os.close(pidfd)
 
 
 def lives(places: Places) -> bool:
@@ -67,9 +78,9 @@ def lives(places: Places) -> bool:
     return lost.find(places) != 0
 
 
-def _answers_within(places: Places, patience: float) -> bool:
+def _answers_within(places: Places, patience: float, hopeless: Callable[[], bool] = lambda: False) -> bool:
     end = time.monotonic() + patience
-    while not (found := answers(places)) and time.monotonic() < end:
+    while not (found := answers(places)) and time.monotonic() < end and not hopeless():
         time.sleep(0.002)
     return found
 

@@ -33,8 +33,13 @@ os.register_at_fork(after_in_child=_tools.clear)  # a child closes what is not i
 def prepare() -> None:
     """Have at hand what looking and discarding take: there may be no descriptor left later."""
     if not _tools:
-        out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        _tools.extend((out, into, os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)))
+        nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            os.close(nothing)
+            raise
+        _tools.extend((out, into, nothing))
         enlarge(into)
 
 

@@ -41,10 +41,11 @@ def refuse_clashes(
     `places`: where in the stack file a claim is made; `known`: the services of that file.
     """
     holders: dict[tuple[str, ...], dict[tuple[str, PortRange | None], Holder]] = {}
-    """By key; the replicas of a service share what they have."""
+    """By where claims meet; the replicas of a service share what they have."""
 
     def hold(claim: Claim, name: str, target: Target) -> None:
-        holders.setdefault(claim.key, {}).setdefault((target.service.name, claim.ports), (claim, name, target))
+        for place in claim.meeting():
+            holders.setdefault(place, {}).setdefault((target.service.name, claim.ports), (claim, name, target))
 
     for name, target in targets.items():
         if target.service.name not in asked:
@@ -55,7 +56,7 @@ def refuse_clashes(
         if target.service.name not in asked:
             continue
         for claim in _claims(target, seen.get(name)):
-            before = holders.get(claim.key, {}).values()
+            before = (held for place in claim.meeting() for held in holders.get(place, {}).values())
             rival = next((held for held in before if _is_rival(claim, target, held)), None)
             if rival is not None:
                 what, hint = _told(claim, target, rival, asked, places, known)

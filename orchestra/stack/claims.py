@@ -13,6 +13,9 @@ from orchestra.stack.model import Service
 from orchestra.stack.problems import Path
 from orchestra.values import dataclass
 
+NEIGHBOURS = 64
+"""Ports that are looked through together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -21,6 +24,13 @@ class Claim:
     key: tuple[str, ...]
     ports: PortRange | None = None
     when_made: bool = False  # it is had as long as the container is there, whether it runs or not
+
+    def meeting(self) -> list[tuple[str, ...]]:
+        """Those that collide have one of these in common: few have to be compared where there are thousands."""
+        if self.ports is None:
+            return [self.key]
+        first, last = self.ports.first // NEIGHBOURS, self.ports.last // NEIGHBOURS
+        return [(*self.key, str(number)) for number in range(first, last + 1)]
 
 
 def claims_of(service: Service) -> Iterator[Claim]:

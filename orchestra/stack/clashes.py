@@ -40,7 +40,8 @@ def places(services: Iterable[Service], scope: Scope) -> dict[str, str]:
     wanted: dict[tuple[str, ...], list[tuple[str, Claim]]] = {}
     for service in services:
         for claim in claims_of(service):
-            wanted.setdefault(claim.key, []).append((service.name, claim))
+            for place in claim.meeting():
+                wanted.setdefault(place, []).append((service.name, claim))
     contested = {
         claim.path
         for claims in wanted.values()

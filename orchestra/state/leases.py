@@ -97,10 +97,20 @@ class Leases:
 def _content(raw: Any) -> dict[str, Any]:
     for key, shape in _SHAPES.items():
         fitting(raw.get(key, {}), {str: shape})
+    for its in raw.get("ports", {}).values():
+        for address, first, last, protocol in its:
+            fitting([address, protocol], [str])
+            fitting([first, last], [int])
     return dict(raw)
 
 
-_SHAPES: Mapping[str, Any] = {"ranges": int, "subnets": [str], "addresses": {str: str}, "volumes": [str]}
+_SHAPES: Mapping[str, Any] = {
+    "ranges": int,
+    "subnets": [str],
+    "addresses": {str: str},
+    "volumes": [str],
+    "ports": [list],
+}
 
 
 @contextmanager

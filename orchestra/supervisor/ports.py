@@ -73,12 +73,13 @@ class HeldPorts:
         """
         published = {name: one for name, one in sorted(targets.items()) if one.service.ports and name in ways}
         _refuse_too_many(published)
-        whole = self._whole(published, leased)
+        others = {each: f"stack {stack}" for stack, ranges in leased.items() for each in ranges}
+        whole = {**others, **self._own(published, others)}
         fresh: Fresh = {}
         try:
             chosen = {
                 name: tuple(
-                    self._publication(name, target, port, before.get(name, ()), ways[name], fresh, whole)
+                    self._publication(name, target, port, before.get(name, ()), ways[name], fresh, others, whole)
                     for port in target.service.ports
                 )
                 for name, target in published.items()
@@ -91,19 +92,18 @@ class HeldPorts:
         self._sockets.update(fresh)  # only now: until then nobody serves them, so that they can be closed again
         return chosen
 
-    def _whole(
-        self, targets: Mapping[str, Target], leased: Mapping[str, Sequence[PortRange]]
-    ) -> dict[PortRange, str]:
-        """Long ranges, and who has them. Raises OrchestraError where somebody has a port of one of these targets'."""
-        found = {each: f"stack {stack}" for stack, ranges in leased.items() for each in ranges}
+    def _own(self, targets: Mapping[str, Target], others: Mapping[PortRange, str]) -> dict[PortRange, str]:
+        """Long ranges of these targets, and whose they are: of several services, where one of them runs, see
+        plan/clashes. Raises OrchestraError where somebody else has a port of one."""
+        found: dict[PortRange, str] = {}
         ours = {os.fstat(held.fileno()).st_ino for sockets in self._sockets.values() for held in sockets}
         for name, target in targets.items():
             for port in target.service.ports:
                 asked = fixed_range(port)
-                if port.count == 1 or asked is None or found.get(asked) == target.service.name:
+                if port.count == 1 or asked is None or asked in found:
                     continue  # replicas share a range
                 owner = f"{target.service.name} ({name})"
-                _refuse_met(owner, asked, found)
+                _refuse_met(owner, asked, others)
                 try:
                     refuse_taken(asked.host_ip, asked.first, asked.last, asked.protocol, ours)
                 except OrchestraError as error:
@@ -119,6 +119,7 @@ class HeldPorts:
         before: tuple[Publication, ...],
         way: tuple[str, str],
         fresh: Fresh,
+        others: Mapping[PortRange, str],
         whole: Mapping[PortRange, str],
     ) -> Publication:
         owner = f"{target.service.name} ({name})"
@@ -127,16 +128,23 @@ class HeldPorts:
             first = port.published[0]
             return Publication(owner, port.host_ip, first, port.protocol, *way, port.target, port.count)
         kept = next((one for one in before if _serves(one, port) and not _holder(range_of(one), whole)), None)
-        host_port = kept.host_port if kept else self._find(owner, target, port, fresh, whole)
+        host_port = kept.host_port if kept else self._find(owner, port, fresh, others, whole)
         key = (port.host_ip, host_port, port.protocol)
         if key not in self._sockets and key not in fresh:
             self._hold(owner, key, fresh)
         return Publication(owner, port.host_ip, host_port, port.protocol, way[0], way[1], port.target)
 
-    def _find(self, owner: str, target: Target, port: Port, fresh: Fresh, whole: Mapping[PortRange, str]) -> int:
+    def _find(
+        self,
+        owner: str,
+        port: Port,
+        fresh: Fresh,
+        others: Mapping[PortRange, str],
+        whole: Mapping[PortRange, str],
+    ) -> int:
         first, last = port.published or EPHEMERAL
         if first == last:
-            _refuse_met(owner, PortRange(port.host_ip, first, last, port.protocol), whole)
+            _refuse_met(owner, PortRange(port.host_ip, first, last, port.protocol), others)
             return first  # replicas share it: connections are spread over them
         problem: OrchestraError | None = None
         for number in range(first, last + 1):
@@ -177,8 +185,8 @@ def _refuse_too_many(targets: Mapping[str, Target]) -> None:
         )
 
 
-def _refuse_met(owner: str, asked: PortRange, whole: Mapping[PortRange, str]) -> None:
-    holder = _holder(asked, whole)
+def _refuse_met(owner: str, asked: PortRange, others: Mapping[PortRange, str]) -> None:
+    holder = _holder(asked, others)
     if holder:
         raise OrchestraError(
             f"cannot start {owner}: cannot publish host port {asked}: it is used by {holder}",

@@ -8,6 +8,7 @@ from ..errors import OrchestraError
 from ..plan.addresses import guest_interface, interfaces, mac_of, port_of
 from ..plan.clashes import rests
 from ..plan.launch import capabilities
+from ..plan.portranges import range_of
 from ..plan.replacing import serves
 from ..plan.resolv import LOCALHOST, hosts, resolv_conf, resolv_conf_of_machine
 from ..plan.sharing import guest_name
@@ -117,15 +118,24 @@ def publications_of(world: World, router: Router) -> list[Publication]:
 
 def rivals(world: World, name: str) -> list[str]:
     """Containers of other services that publish a host port of this one: at most one of them is to run."""
-    mine = {(one.host_port, one.protocol) for one in world.page.ports.get(name, ())}
+    mine = [range_of(one) for one in world.page.ports.get(name, ())]
     if not mine:
         return []
+    # Of single ports there may be hundreds: those are looked up.
+    single = {(one.first, one.protocol) for one in mine if one.first == one.last}
+    long = [one for one in mine if one.first != one.last]
+
+    def meets(its: Publication) -> bool:
+        if its.count == 1 and (its.host_port, its.protocol) in single:
+            return True
+        return any(range_of(its).meets(one) for one in (long if its.count == 1 else mine))
+
     service = world.seen[name].service.name
     return [
         other
         for other, ports in world.page.ports.items()
         if (seen := world.seen.get(other)) and seen.service.name != service
-        if any((one.host_port, one.protocol) in mine for one in ports)
+        if any(map(meets, ports))
     ]
 
 

@@ -15,7 +15,9 @@ from orchestra.cli import group, guard, warm
 from orchestra.cli.config import rendered
 from orchestra.cli.options import is_file
 from orchestra.cli.project import seen_name
+from orchestra.client import Connection, SupervisorGone
 from orchestra.errors import OrchestraError
+from orchestra.keeper.listener import bind
 
 # What `ps` may import: itself, click, and what click and json need. Nothing that parses YAML, no event loop.
 ALLOWED = {"click", "orchestra"}
@@ -328,3 +330,12 @@ def test_a_home_that_is_no_folder_is_somebody_elses(orchestra, tmp_path, monkeyp
     assert f"cannot keep anything below {file}{below}: {file} is no folder" in ran.err
     assert file.read_text() == "of somebody else"
     assert sorted(tmp_path.glob("precious*")) == [file]
+
+
+def test_a_supervisor_that_goes_before_it_is_asked_is_told(places):
+    """It is no reader of the output, whose going (EPIPE) is no error."""
+    os.makedirs(places.run)
+    with bind(places.run, "api.sock") as listening, Connection(places) as connection:
+        listening.accept()[0].close()
+        with pytest.raises(SupervisorGone, match="the supervisor went away"):
+            connection.send({"do": "status"})

@@ -6,17 +6,24 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
+import shutil
 import signal
 import socket
 import stat
 import struct
+import subprocess
 import termios
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from orchestra.client import dial
-from orchestra.keeper import start
+from orchestra.keeper import lost, start
+from orchestra.keeper.holder import Holder
+from orchestra.keeper.loop import Loop
 from orchestra.keeper.start import ensure_keeper
 from orchestra.wire.frames import LIMIT, encode
 
@@ -110,6 +117,52 @@ def test_a_holder_that_dies_is_started_again(house: House) -> None:
     until(lambda: house.log("cart") == b"one\n", "the line")
 
 
+def test_a_busy_holder_is_told_of_everybody(house: House) -> None:
+    """Of hundreds of containers that a new keeper finds at once, more than wait in its queue."""
+    os.makedirs(house.places.run)
+    held = Holder(Loop(), house.places, lambda: None)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    held.hold("first", [nothing])
+    held.replace()
+    pid = holder(house)
+    os.kill(pid, signal.SIGSTOP)
+    later = threading.Timer(0.2, os.kill, (pid, signal.SIGCONT))
+    later.start()
+    try:
+        for number in range(1000):
+            held.hold(f"store-{number}", [nothing])
+        until(lambda: len(os.listdir(f"/proc/{pid}/fd")) > 1000, "all of them")
+    finally:
+        later.join()
+        held.end()
+        os.close(nothing)
+
+
+def test_a_holder_is_replaced_by_a_keeper_of_many(house: House) -> None:
+    """Whose next descriptor has a number beyond those of select(2)."""
+    os.makedirs(house.places.run)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limit[1]), limit[1]))
+    before, held = (Holder(Loop(), house.places, lambda: None) for _ in range(2))
+    many: list[int] = []
+    try:
+        before.hold("cart", [nothing])
+        before.replace()
+        while not many or many[-1] < 1024:
+            many.append(os.dup(nothing))
+        first = holder(house)
+        held.hold("cart", [nothing])
+        held.replace()
+        assert holder(house) != first
+        until(lambda: os.waitpid(first, os.WNOHANG) == (first, signal.SIGKILL), "the end of the one before")
+    finally:
+        for descriptor in (nothing, *many):
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        held.end()
+
+
 def test_the_last_words_without_a_keeper_are_kept(house: House) -> None:
     """Of a container that ends while nobody reads; whoever held them ends with the stack."""
     keeper = house.start()
@@ -133,6 +186,19 @@ def test_a_holder_ends_when_nothing_can_come_any_more(house: House) -> None:
     house.kill(keeper)
     assert os.path.exists(f"/proc/{left}/exe")
     os.kill(pid, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{left}/exe"), "its end")
+
+
+def test_a_holder_ends_when_nobody_can_find_what_it_holds(house: House) -> None:
+    """Its run directory was taken away, and with that all that tells of it."""
+    keeper = house.start()
+    client = house.connect()
+    client.launch("cart", "read a; echo last words", stdin=True)
+    left = holder(house)
+    house.kill(keeper)
+    Path(f"{house.places.fifos}/cart.in").write_text("go\n")
+    until(lambda: waiting(f"{house.places.fifos}/cart.out"), "the last words")
+    shutil.rmtree(house.places.run)
     until(lambda: not os.path.exists(f"/proc/{left}/exe"), "its end")
 
 
@@ -216,6 +282,16 @@ def test_a_second_keeper_ends_at_once(house: House) -> None:
     assert os.path.exists(f"/proc/{first}")
 
 
+def test_nobody_waits_for_a_keeper_that_is_about_to_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found, has no socket any more, and is gone a moment later: another one is started at once."""
+    with subprocess.Popen(["/bin/sleep", "0.3"]) as ending:
+        monkeypatch.setattr(lost, "find", lambda _: ending.pid)
+        monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: None)
+        begun = time.monotonic()
+        assert not start.call_back(house.places)
+        assert time.monotonic() - begun < start.PATIENCE
+
+
 def test_many_commands_at_once_get_one_keeper(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """ensure_keeper from several processes at once: each returns when one keeper answers."""
     monkeypatch.setattr(start, "spawn", lambda _: house.fork())
@@ -295,6 +371,19 @@ def test_a_supervisor_outlives_the_keeper(house: House) -> None:
     assert house.supervisor() == supervisor
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: house.supervisor() != supervisor, "the next supervisor")
+
+
+def test_who_was_overtaken_starts_no_supervisor(house: House) -> None:
+    """Its run directory was taken away, and another keeper has come before it saw that."""
+    keeper = house.start()
+    first = until(house.supervisor, "the supervisor")
+    os.rename(house.places.run, f"{house.places.run}.gone")
+    other = house.start()
+    second = until(house.supervisor, "the supervisor of the other one")
+    os.kill(first, signal.SIGKILL)
+    assert house.wait(keeper) == 0
+    assert house.supervisor() == second
+    assert sorted(house.strays()) == sorted([other, second])
 
 
 def test_sigterm_ends_the_keeper_alone(house: House) -> None:

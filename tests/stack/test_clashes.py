@@ -10,7 +10,10 @@ import pytest
 
 from orchestra.errors import OrchestraError
 from orchestra.plan import apply
+from orchestra.plan import clashes as plan_clashes
 from orchestra.plan.facts import Run, Seen, Wanted
+from orchestra.stack import clashes as stack_clashes
+from orchestra.stack.claims import collide
 from orchestra.stack.model import Stack
 
 Loads = Callable[..., Any]
@@ -22,6 +25,7 @@ PORTS = (
 CLASHES = [
     PORTS,
     ("ports: ['127.0.0.1:80:80']", "ports: ['80:81']", "b and a both want host port 80/tcp"),
+    ("ports: ['20000-20999:20000-20999']", "ports: ['20500:80']", "b and a both want host port 20500/tcp"),
     ("container_name: cc", "container_name: cc", "services.b.container_name: b and a both want the name cc"),
     ("user: u", "container_name: t-a-1", "b and a both want the name t-a-1"),
     (
@@ -107,3 +111,13 @@ def test_a_port_of_who_is_stopped_or_has_ended_may_be_had(loaded: Loads) -> None
 def test_what_only_looks_like_a_clash_is_none(loaded: Loads, one: str, other: str) -> None:
     """Other addresses, other protocols, and ranges, of which any free port will do."""
     assert len(up(Wanted(), {}, two(loaded, one, other)).targets) == 2
+
+
+def test_thousands_of_ports_are_not_compared_with_each_other(loaded: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    for module in (stack_clashes, plan_clashes):
+        monkeypatch.setattr(module, "collide", lambda *claims: compared.append(claims) or collide(*claims))
+    ports = [[f"{port}:80" for port in range(first, 30000, 20)] for first in (10000, 10010)]
+    stack = two(loaded, f"ports: {ports[0]}", f"ports: {ports[1]}")
+    assert len(up(Wanted(), {}, stack).targets) == 2
+    assert 0 < len(compared) < 2000 * 20

@@ -10,6 +10,7 @@ import pytest
 
 from orchestra.errors import OrchestraError
 from orchestra.state import ranges
+from orchestra.state.files import write_json
 from orchestra.state.leases import leases
 from orchestra.state.ranges import RANGE
 
@@ -88,3 +89,18 @@ def test_nothing_free_is_an_error(subuid: Path, tmp_path: Path) -> None:
     subuid.write_text("user:0:4294967295\n")
     with pytest.raises(OrchestraError, match="no range of 65536 user ids is free"):
         given(tmp_path, "a")
+
+
+@pytest.mark.parametrize(
+    "spoiled", [5, {"t/web": 5}, {"t/web": [5]}, {"t/web": [["", "80", 90, "tcp"]]}, {"t/web": [[]]}]
+)
+def test_spoiled_ports_are_set_aside_with_their_file(tmp_path: Path, spoiled: object) -> None:
+    path = tmp_path / "leases.json"
+    with leases(str(path)) as held:
+        held.hold_ports("t", {"web": [("", 20000, 20999, "tcp")]})
+    with leases(str(path)) as held:
+        assert held.ports == {"t/web": [["", 20000, 20999, "tcp"]]}
+    write_json(str(path), {"ports": spoiled})
+    with leases(str(path)) as held:
+        assert held.ports == {}
+    assert (tmp_path / "leases.json.bad").exists()

@@ -9,6 +9,7 @@ import pytest
 from orchestra.errors import OrchestraError
 from orchestra.places import Home
 from orchestra.plan.facts import Seen
+from orchestra.plan.wiring import Publication
 from orchestra.stack.model import HostRoot, Service
 from orchestra.supervisor import wiring
 from orchestra.supervisor.book import empty_page
@@ -52,3 +53,15 @@ def test_a_machine_that_knows_too_many_names_keeps_them(world: World, monkeypatc
     monkeypatch.setattr(wiring, "LARGEST", 5)
     hosts = wiring.files_of(world, "t-z-1", replace(service("z", "host"), hostname="z"))["hosts"]
     assert hosts == "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\tz\n"
+
+
+@pytest.mark.parametrize(("first", "count", "rivals"), [(80, 1, ["t-y-1"]), (70, 200, ["t-y-1"]), (81, 1, [])])
+def test_whose_ports_meet_at_most_one_is_to_run(world: World, first: int, count: int, rivals: list[str]) -> None:
+    """Also in a long range."""
+    published = {"t-x-1": (first, count), "t-y-1": (80, 1), "t-host-1": (8000, 300)}
+    ports = {
+        name: (Publication(name, "", port, "tcp", "0123456789", "10.213.0.2", port, many),)
+        for name, (port, many) in published.items()
+    }
+    world.page = replace(world.page, ports=ports)
+    assert wiring.rivals(world, "t-x-1") == rivals

@@ -132,6 +132,23 @@ def test_a_person_is_asked(two: Stage) -> None:
     assert not running(two)
 
 
+def test_nobody_waits_for_an_answer(two: Stage) -> None:
+    """What others do meanwhile counts: the question was about what is no more."""
+    with at_terminal(two, "-f", "two/s.yml", "up", "-d") as terminal:
+        terminal.until(r"take its place\? \[y/N\]")
+        two.ok("-f", "one/s.yml", "stop", "-t", "1")
+        terminal.press("y\n")
+        assert terminal.end() == 0
+    assert running(two) == {"t-web-1"}
+    with at_terminal(two, "-f", "one/s.yml", "stop", "-t", "1") as terminal:
+        terminal.until(r"all of it\? \[y/N\]")
+        two.ok("-p", "t", "down", "-t", "1")
+        terminal.press("y\n")
+        assert terminal.end() == 1
+        assert "the supervisor went away" in terminal.plain
+    assert not running(two)
+
+
 def test_who_uses_a_service_does_not_take_its_stack_over(two: Stage) -> None:
     """`uses` names a file of the same name in another folder: the one that runs stays."""
     user = {"name": "u", "services": {"web": {"uses": {"stack": "../two/s.yml", "service": "web"}}, "a": idle()}}
