@@ -35,6 +35,7 @@ def furnished(shared: Stage) -> Stage:
                     "./bound:/bound",
                     "./ro:/ro:ro",
                     "/anonymous",
+                    "/dev/null:/etc/issue:ro",
                     {"type": "tmpfs", "target": "/quick", "tmpfs": {"size": "1m", "mode": 0o700}},
                 ],
                 tmpfs=[
@@ -99,6 +100,11 @@ def test_a_bind_mount_shows_the_hosts_folder(furnished: Stage) -> None:
     assert furnished.inside("a", "cat /bound/there") == "from the host"
     furnished.inside("a", "echo back > /bound/back")
     assert (furnished.work / "bound/back").read_text() == "back\n"
+
+
+def test_the_null_device_masks_a_file(furnished: Stage) -> None:
+    """As people do to a file of an image that they do not want; it can be read, and is empty."""
+    assert furnished.inside("a", "test -c /etc/issue && cat /etc/issue && echo empty") == "empty"
 
 
 def test_the_machine_can_be_watched(furnished: Stage) -> None:
