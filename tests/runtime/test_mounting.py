@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from orchestra.plan import defaults
-from orchestra.runtime import StartError, layers, syscalls
+from orchestra.runtime import StartError, enter, layers, syscalls
 from orchestra.runtime.mounts import fresh
 
 from .conftest import Machine
@@ -203,6 +204,21 @@ def test_a_missing_source_is_said_to_be_missing(machine: Machine) -> None:
         with pytest.raises(StartError, match=said):
             machine.shell("true", mounts=[bind(machine.folder / name, "/data")])
     assert sorted(path.name for path in machine.folder.iterdir() if path.name in ("not-there", "nowhere")) == []
+
+
+def test_what_fails_early_is_told_whole_and_alone(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pid 1 may have failed before the usher has told of it."""
+    pack = struct.pack
+
+    def late(shape: str, *values: Any) -> bytes:
+        if shape == "i":
+            time.sleep(0.3)
+        return pack(shape, *values)
+
+    monkeypatch.setattr(enter.struct, "pack", late)
+    with pytest.raises(StartError) as told:
+        machine.shell("true", mounts=[bind("/etc/passwd", "/etc")])
+    assert told.value.what.endswith("in the container there is a folder")
 
 
 def test_files_and_folders_are_not_mounted_over_each_other(machine: Machine) -> None:
