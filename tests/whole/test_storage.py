@@ -263,11 +263,15 @@ def test_the_writable_layer_survives_a_restart_but_not_a_new_container(orchestra
 
 
 def test_a_missing_file_of_a_secret_is_told_before_anything_starts(orchestra: Stage) -> None:
-    """The error names the secret and the file."""
+    """The error names the secret and the file, also where a folder or a pipe is in its place."""
     orchestra.write({"services": {"a": idle(secrets=["pass"])}, "secrets": {"pass": {"file": "./none.txt"}}})
-    said = orchestra.fails("up", "-d")
-    assert "pass" in said
-    assert "none.txt" in said
+    missing = orchestra.work / "none.txt"
+    assert f"secret pass: {missing} does not exist" in orchestra.fails("up", "-d")
+    missing.mkdir()
+    assert f"secret pass: {missing} is not a regular file" in orchestra.fails("up", "-d")
+    missing.rmdir()
+    os.mkfifo(missing)
+    assert f"secret pass: {missing} is not a regular file" in orchestra.fails("up", "-d")
 
 
 def test_up_replaces_who_was_given_another_secret_or_config(orchestra: Stage) -> None:
