@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -64,16 +64,17 @@ class HeldPorts:
         before: Mapping[str, tuple[Publication, ...]],
         ways: Mapping[str, tuple[str, str]],
         leased: Mapping[str, Sequence[PortRange]],
+        running: Collection[str] = (),
     ) -> dict[str, tuple[Publication, ...]]:
         """Container -> what it publishes; every port is held when this returns. May be called in a thread.
 
         `before`: what containers have now and keep; `ways`: container -> (router id, address) to publish through;
-        `leased`: stack -> long ranges that it has. Raises OrchestraError naming who holds a port, and holds no more
-        than before.
+        `leased`: stack -> long ranges that it has; `running`: containers that serve what they have. Raises
+        OrchestraError naming who holds a port, and holds no more than before.
         """
         published = {name: one for name, one in sorted(targets.items()) if one.service.ports and name in ways}
         _refuse_too_many(published)
-        whole = self._whole(published, leased)
+        whole = self._whole(published, before, leased, running)
         fresh: Fresh = {}
         try:
             chosen = {
@@ -92,12 +93,18 @@ class HeldPorts:
         return chosen
 
     def _whole(
-        self, targets: Mapping[str, Target], leased: Mapping[str, Sequence[PortRange]]
+        self,
+        targets: Mapping[str, Target],
+        before: Mapping[str, tuple[Publication, ...]],
+        leased: Mapping[str, Sequence[PortRange]],
+        running: Collection[str],
     ) -> dict[PortRange, str]:
         """Long ranges, and who has them. Raises OrchestraError where somebody has a port of one of these targets'."""
         found = {each: f"stack {stack}" for stack, ranges in leased.items() for each in ranges}
         ours = {os.fstat(held.fileno()).st_ino for sockets in self._sockets.values() for held in sockets}
         for name, target in targets.items():
+            # Nobody was kept from its ports meanwhile, and who came later does not stop what is there.
+            had = long_ranges(before.get(name, ())) if name in running or target.stopped else set()
             for port in target.service.ports:
                 asked = fixed_range(port)
                 if port.count == 1 or asked is None or found.get(asked) == target.service.name:
@@ -105,7 +112,8 @@ class HeldPorts:
                 owner = f"{target.service.name} ({name})"
                 _refuse_met(owner, asked, found)
                 try:
-                    refuse_taken(asked.host_ip, asked.first, asked.last, asked.protocol, ours)
+                    if asked not in had:
+                        refuse_taken(asked.host_ip, asked.first, asked.last, asked.protocol, ours)
                 except OrchestraError as error:
                     raise OrchestraError(f"cannot start {owner}: {error.what}", error.hint) from None
                 found[asked] = target.service.name
