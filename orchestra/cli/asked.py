@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from orchestra.errors import OrchestraError
 from orchestra.places import Home
@@ -39,8 +41,23 @@ class Asked:
         return cls(environ, _working_folder(environ), _one_of(PROGRESS, environ.get("COMPOSE_PROGRESS")))
 
     def home(self) -> Home:
+        """Raises OrchestraError where no folder can be."""
         moved = {**self.environ, "ORCHESTRA_HOME": self.home_directory} if self.home_directory else self.environ
-        return Home.of(moved, os.geteuid())
+        home = Home.of(moved, os.geteuid())
+        for folder in (os.path.dirname(home.run), os.path.dirname(home.data)):
+            if not _can_be_folder(folder):
+                raise OrchestraError(
+                    f"{folder} is not a folder, or below what is none", "set ORCHESTRA_HOME to another folder"
+                )
+        return home
+
+
+def _can_be_folder(path: str) -> bool:
+    """It is one, or may be made."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError as error:
+        return error.errno != errno.ENOTDIR
 
 
 def _one_of(words: tuple[str, ...], word: str | None) -> str:

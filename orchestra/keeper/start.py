@@ -160,14 +160,18 @@ def become_keeper(
     The supervisor is a function (by default `supervise`), called in a process forked from the keeper, or a command.
     A second keeper of one stack ends at once, quietly.
     """
-    status = 1
+    status, detached = 1, False
     try:
         from .detach import detach
 
         detach(places)
+        detached = True
         status = keep(places, supervisor, command, engine)
-    except BaseException:  # noqa: BLE001  nothing of the process that this was forked from may run on
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:  # noqa: BLE001  nothing of the process that this was forked from may run on
+        if isinstance(error, OSError) and not detached:  # it would be told on the caller's terminal
+            sys.stderr.write(f"keeper: {error}\n")
+        else:
+            sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()
         os._exit(status)
