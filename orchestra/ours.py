@@ -118,21 +118,26 @@ def clear(path: str) -> None:
 
 
 def folder(path: str, mode: int = 0o700) -> None:
-    """Have a folder at the path, and those above it. A link to one will do: somebody may keep it elsewhere. What is
-    in its place or in that of the one above is set aside; further up, nothing is ours: that is an OSError."""
+    """Have a folder at the path, and those above it. A link to one will do: somebody may keep it elsewhere. Raises
+    NotADirectoryError for what is in the way outside of our folders, which nobody else may enter."""
     if os.path.isdir(path):
         return
-    above = os.path.dirname(path)
-    if os.path.lexists(above) and not os.path.isdir(above):
-        set_aside(above)
-    os.makedirs(above, mode, exist_ok=True)
     if os.path.lexists(path):
+        if not _is_private(os.path.dirname(path)):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         set_aside(path)
+    else:
+        folder(os.path.dirname(path), mode)
     try:
         os.mkdir(path, mode)
     except FileExistsError:
         return
     os.chmod(path, mode)  # whatever the umask is
+
+
+def _is_private(path: str) -> bool:
+    found = os.stat(path)
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
 def names_in(path: str) -> list[str]:

@@ -321,7 +321,7 @@ def _tmpfs(mount: Mount) -> oci.Mount:
 
 def _bind(mount: Mount, ground: Ground) -> oci.Mount:
     source = mount.source if mount.type == "bind" else ground.volumes[mount.source or mount.target]
-    options = ["rbind", "ro" if mount.read_only else "rw", "suid" if mount.suid else "nosuid", "nodev", "idmap"]
+    options = ["rbind", "ro" if mount.read_only else "rw", "suid" if mount.suid else "nosuid", "idmap"]
     if mount.subpath:
         options.append(f"beneath={mount.subpath}")
     return {"destination": mount.target, "type": "bind", "source": source, "options": options}

@@ -87,12 +87,13 @@ def report(pipe: int, error: BaseException) -> None:
 
 
 def _pid_one(prepared: Prepared, streams: Streams) -> None:
-    pipe = streams.report
+    pipe, welcome = streams.report, False
     try:
         service.forget_the_past()
         build_root(prepared)
         _set_up_kernel(prepared)
         console = _terminal(prepared, streams) if prepared.spec["process"]["terminal"] else -1
+        welcome = True
         if os.read(streams.go, 1) != b"g":
             os._exit(1)  # the starter is gone or gave up
         _show_cgroups(prepared)
@@ -108,6 +109,8 @@ def _pid_one(prepared: Prepared, streams: Streams) -> None:
         pipe = service.REPORT
         _run(prepared)
     except BaseException as error:  # noqa: BLE001 - nothing may unwind into the usher's own frames
+        if not welcome:
+            os.read(streams.go, 1)  # so that the usher has told of this process before, in the same pipe
         report(pipe, error)
     os._exit(1)
 

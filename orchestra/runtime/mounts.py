@@ -80,6 +80,11 @@ class Bind:
             link = f"it is a link to {os.readlink(self.source)}, which" if os.path.islink(self.source) else "it"
             what = f"cannot mount {self.describe()}: {link} is missing on the host"
             raise StartError("mount", errno.ENOENT, what) from error
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            what = f"cannot mount {self.describe()}: it is a link of /proc, or links without end, and is not followed"
+            raise StartError("mount", errno.ELOOP, what) from error
         part = self.options.settings.get("beneath")
         if part is None:
             return source

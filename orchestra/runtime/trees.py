@@ -30,7 +30,7 @@ class Mounted:
         fields = before.split(b" ")
         self.ident = int(fields[0])
         self.place = os.fsdecode(_UNESCAPED.sub(lambda found: bytes([int(found[1], 8)]), fields[4]))
-        self.kind = after.split(b" ", 1)[0].decode()
+        self.kind = after.split(b" ", 1)[0].decode("ascii", "backslashreplace")  # who mounts by FUSE chooses a part
 
 
 class Trees:

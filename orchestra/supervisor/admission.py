@@ -75,7 +75,8 @@ def admit(places: Places, page: Page, wanted: Wanted, files: Mapping[str, FileSo
         }
         _lease_outside(places, page, wanted, routers, addresses, held_leases)
         ways = _ways(wanted.targets, routers, addresses)
-        chosen = held.choose(wanted.targets, _had(wanted, page), ways, _ranges_of_others(places, held_leases))
+        others = _ranges_of_others(places, held_leases)
+        chosen = held.choose(wanted.targets, _had(wanted, page), ways, others, _running(wanted, page))
         ports = {**_only(page.ports, set(page.seen) - set(wanted.targets)), **chosen}
         _lease_ranges(places, ports, held_leases)
     make_missing(page, wanted)
@@ -201,6 +202,12 @@ def _had(wanted: Wanted, page: Page) -> dict[str, tuple[Publication, ...]]:
         name: page.ports[target.replaces] for name, target in wanted.targets.items() if target.replaces in page.ports
     }
     return {**inherited, **page.ports}
+
+
+def _running(wanted: Wanted, page: Page) -> set[str]:
+    """Those that run, and those that replace one that does."""
+    alive = {name for name, one in page.seen.items() if one.alive}
+    return {name for name, target in wanted.targets.items() if name in alive or target.replaces in alive}
 
 
 def _readable(files: Mapping[str, FileSource]) -> None:

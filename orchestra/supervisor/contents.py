@@ -48,10 +48,12 @@ def _digest(path: str) -> str:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
-    with open(fd, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return ""
-        try:
+        with open(fd, "rb", closefd=False) as file:
             return hashlib.blake2b(file.read(LARGEST_FILE), digest_size=16).hexdigest()
-        except OSError:
-            return ""
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -64,17 +64,18 @@ class HeldPorts:
         before: Mapping[str, tuple[Publication, ...]],
         ways: Mapping[str, tuple[str, str]],
         leased: Mapping[str, Sequence[PortRange]],
+        running: Collection[str] = (),
     ) -> dict[str, tuple[Publication, ...]]:
         """Container -> what it publishes; every port is held when this returns. May be called in a thread.
 
         `before`: what containers have now and keep; `ways`: container -> (router id, address) to publish through;
-        `leased`: stack -> long ranges that it has. Raises OrchestraError naming who holds a port, and holds no more
-        than before.
+        `leased`: stack -> long ranges that it has; `running`: containers that serve what they have. Raises
+        OrchestraError naming who holds a port, and holds no more than before.
         """
         published = {name: one for name, one in sorted(targets.items()) if one.service.ports and name in ways}
         _refuse_too_many(published)
         others = {each: f"stack {stack}" for stack, ranges in leased.items() for each in ranges}
-        whole = {**others, **self._own(published, others)}
+        whole = {**others, **self._own(published, before, others, running)}
         fresh: Fresh = {}
         try:
             chosen = {
@@ -92,12 +93,20 @@ class HeldPorts:
         self._sockets.update(fresh)  # only now: until then nobody serves them, so that they can be closed again
         return chosen
 
-    def _own(self, targets: Mapping[str, Target], others: Mapping[PortRange, str]) -> dict[PortRange, str]:
+    def _own(
+        self,
+        targets: Mapping[str, Target],
+        before: Mapping[str, tuple[Publication, ...]],
+        others: Mapping[PortRange, str],
+        running: Collection[str],
+    ) -> dict[PortRange, str]:
         """Long ranges of these targets, and whose they are: of several services, where one of them runs, see
         plan/clashes. Raises OrchestraError where somebody else has a port of one."""
         found: dict[PortRange, str] = {}
         ours = {os.fstat(held.fileno()).st_ino for sockets in self._sockets.values() for held in sockets}
         for name, target in targets.items():
+            # Nobody was kept from its ports meanwhile, and who came later does not stop what is there.
+            had = long_ranges(before.get(name, ())) if name in running or target.stopped else set()
             for port in target.service.ports:
                 asked = fixed_range(port)
                 if port.count == 1 or asked is None or asked in found:
@@ -105,7 +114,8 @@ class HeldPorts:
                 owner = f"{target.service.name} ({name})"
                 _refuse_met(owner, asked, others)
                 try:
-                    refuse_taken(asked.host_ip, asked.first, asked.last, asked.protocol, ours)
+                    if asked not in had:
+                        refuse_taken(asked.host_ip, asked.first, asked.last, asked.protocol, ours)
                 except OrchestraError as error:
                     raise OrchestraError(f"cannot start {owner}: {error.what}", error.hint) from None
                 found[asked] = target.service.name

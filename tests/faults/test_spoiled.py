@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestra import ours
+
 from .ground import MNT_DETACH, Ground, ends, libc, sh, until
 
 pytestmark = pytest.mark.kernel
@@ -234,3 +236,16 @@ def test_what_a_newer_version_wrote_is_refused_and_stays(ground: Ground, name: s
     assert not ends(idle)
     path.write_bytes(before)
     goes_down(ground, [idle])
+
+
+def test_what_is_outside_of_our_folders_is_never_set_aside(tmp_path: Path) -> None:
+    """Only there, where nobody else may enter, can it be damage."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "file").touch()
+    for path in ("file", "file/below", "file/below/that"):
+        with pytest.raises(NotADirectoryError):
+            ours.folder(str(tmp_path / path))
+    assert os.listdir(tmp_path) == ["file"]
+    tmp_path.chmod(0o700)
+    ours.folder(str(tmp_path / "file" / "below"))
+    assert sorted(os.listdir(tmp_path)) == ["file", "file.bad"]

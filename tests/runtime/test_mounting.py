@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 
 from orchestra.plan import defaults
-from orchestra.runtime import StartError, layers, syscalls
+from orchestra.runtime import StartError, enter, layers, syscalls
 from orchestra.runtime.mounts import fresh
+from orchestra.runtime.trees import Mounted
 
 from .conftest import Machine
 
@@ -203,6 +205,35 @@ def test_a_missing_source_is_said_to_be_missing(machine: Machine) -> None:
         with pytest.raises(StartError, match=said):
             machine.shell("true", mounts=[bind(machine.folder / name, "/data")])
     assert sorted(path.name for path in machine.folder.iterdir() if path.name in ("not-there", "nowhere")) == []
+
+
+def test_links_of_proc_are_not_followed(machine: Machine) -> None:
+    """They lead past every path (proc_pid_ns(5), proc_pid_fd(5)); a link in a circle is none the kernel follows."""
+    (machine.folder / "circle").symlink_to("circle")
+    for source in ("/proc/1/ns/net", "/proc/self/cwd", machine.folder / "circle"):
+        with pytest.raises(StartError, match=r"cannot mount .* at /data: it is a link of /proc"):
+            machine.shell("true", mounts=[bind(source, "/data")])
+
+
+def test_the_kind_of_a_file_system_may_be_no_text() -> None:
+    """`fuse.` is followed by what its user has chosen."""
+    mounted = Mounted(b"36 35 98:0 / /mnt\\040two rw,noatime shared:1 - fuse.\xff /dev/root rw")
+    assert (mounted.ident, mounted.place, mounted.kind) == (36, "/mnt two", "fuse.\\xff")
+
+
+def test_what_fails_early_is_told_whole_and_alone(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pid 1 may have failed before the usher has told of it."""
+    pack = struct.pack
+
+    def late(shape: str, *values: Any) -> bytes:
+        if shape == "i":
+            time.sleep(0.3)
+        return pack(shape, *values)
+
+    monkeypatch.setattr(enter.struct, "pack", late)
+    with pytest.raises(StartError) as told:
+        machine.shell("true", mounts=[bind("/etc/passwd", "/etc")])
+    assert told.value.what.endswith("in the container there is a folder")
 
 
 def test_files_and_folders_are_not_mounted_over_each_other(machine: Machine) -> None:

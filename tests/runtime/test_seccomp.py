@@ -51,9 +51,9 @@ def test_the_shipped_bytes_are_what_the_profile_compiles_to(machine: str, set_id
     assert ready == seccomp.build(DEFAULT, {*CAPABILITIES} - {seccomp.SETFCAP}, machine, set_id)
 
 
-SET_ID = (0o4755, 0o4000, 0o2755, 0o2010, 0o6711, 0o104755)
-"""Modes of programs that run as their owner or group, or become such with a mere chmod u+x."""
-PLAIN = (0o755, 0o1777, 0o2644, 0o600, 0)
+SET_ID = (0o4755, 0o4000, 0o2755, 0o2010, 0o2644, 0o6711, 0o104755)
+"""Modes of programs that run as their owner or group, or become such with a mere chmod u+x, or an ACL."""
+PLAIN = (0o755, 0o1777, 0o644, 0o600, 0)
 CREAT, TMPFILE = 0o100, 0o20000000
 _BEFORE_MODE: tuple[tuple[str, tuple[int, ...]], ...] = (
     *(("chmod", (0,)), ("fchmod", (0,)), ("fchmodat", (0, 0)), ("fchmodat2", (0, 0)), ("creat", (0,))),

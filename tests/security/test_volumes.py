@@ -36,7 +36,7 @@ def test_a_part_of_a_volume_is_mounted(orchestra: Stage) -> None:
 
 
 SET_ID = """
-import ctypes, os
+import ctypes, os, struct
 c = ctypes.CDLL(None, use_errno=True)
 os.chdir("/data")
 def attempt(what, *arguments):
@@ -63,6 +63,14 @@ attempt(unnamed, "unnamed")
 attempt(openat2, b"opened2")
 capable = (0x02000001).to_bytes(4, "little") + (1 << 21).to_bytes(4, "little") + bytes(12)
 attempt(os.setxattr, "user", "security.capability", capable)
+def by_acl(name):
+    open(name, "w").close()
+    try:
+        os.chmod(name, 0o2644)
+    finally:  # an ACL can be what makes the group's bits (acl(5))
+        entries = b"".join(struct.pack("<HHi", tag, 5, -1) for tag in (1, 4, 0x20))
+        os.setxattr(name, "system.posix_acl_access", struct.pack("<I", 2) + entries)
+attempt(by_acl, "acl")
 os.chmod("user", 0o755)
 os.mkdir("folder", 0o1777)
 """
@@ -84,15 +92,17 @@ def test_a_program_with_the_hosts_rights_is_left_in_a_bind_only_where_it_may_be(
         if mode & 0o6000 or "security.capability" in os.listxattr(path):
             privileged[path.name] = oct(mode & 0o6000)
     if opened:
-        assert {name: privileged.get(name) for name in ("made", "opened", "user", "group")} == {
+        assert {name: privileged.get(name) for name in ("made", "opened", "user", "group", "acl")} == {
             "made": "0o4000",
             "opened": "0o4000",
             "user": "0o0",  # taken away at the end; its capability stays
             "group": "0o2000",
+            "acl": "0o2000",
         }
         return
     assert privileged == {}
-    assert said == ["Operation not permitted"] * 6 + ["Function not implemented", "Operation not permitted"]
+    refused = "Operation not permitted"
+    assert said == [refused] * 6 + ["Function not implemented", refused, refused]
     assert orchestra.inside("a", "stat -c %a /data/folder /data/user") == "1755\n755"
 
 

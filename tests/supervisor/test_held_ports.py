@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from orchestra.errors import OrchestraError
 from orchestra.places import Home
 from orchestra.plan.facts import Target
 from orchestra.plan.portranges import PortRange
+from orchestra.plan.wiring import Publication
 from orchestra.stack.model import HostRoot, Port, Service
 from orchestra.supervisor.book import empty_page
 from orchestra.supervisor.doors import Doors
@@ -121,6 +123,26 @@ def test_a_long_range_needs_no_socket_and_replicas_share_it() -> None:
         (10000, 10000, 10000)
     ] * 2
     assert held.taken() == set()
+
+
+@pytest.mark.parametrize(("running", "stopped"), [(True, False), (False, True), (False, False)])
+def test_who_takes_a_port_of_a_long_range_later_is_in_the_way_of_its_next_start_only(
+    running: bool, stopped: bool
+) -> None:
+    """Not of an `up` that leaves the container as it is."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        first = port - 200
+        service = Service("a", HostRoot(), "hash", ports=(Port(first, (first, first + 700), "127.0.0.1", count=701),))
+        targets = {"t-a-1": Target(service, 1, stopped=stopped)}
+        way = "0123456789", "10.213.0.2"
+        before = {"t-a-1": (Publication("a (t-a-1)", "127.0.0.1", first, "tcp", *way, first, 701),)}
+        ask = partial(HeldPorts().choose, targets, before, {"t-a-1": way}, {})
+        if running or stopped:
+            assert ask({"t-a-1"} if running else ()) == before
+        else:
+            with pytest.raises(OrchestraError, match=f"cannot start a .*: cannot publish host port {port}/tcp"):
+                ask()
 
 
 @pytest.mark.parametrize(

@@ -355,3 +355,17 @@ def test_commands_wait_in_line(orchestra: Stage) -> None:
     said = [one.communicate(timeout=30)[1] for one in both]
     assert [one.returncode for one in both] == [0, 0], said
     assert {row["Run"] for row in orchestra.rows().values()} == {1}
+
+
+@pytest.mark.parametrize("home", ["file", "file/x", "file/x/y"])
+def test_a_home_where_no_folder_can_be_is_refused(orchestra: Stage, home: str) -> None:
+    """What is in the way there is not damage, but somebody else's: it stays what it is."""
+    (orchestra.work / "file").write_text("of somebody else")
+    orchestra.write({"services": {"a": idle()}})
+    for words in (("up", "-d"), ("config", "-q"), ("ps",), ("down",)):
+        ended = orchestra.run("--home", str(orchestra.work / home), *words)
+        assert "Traceback" not in ended.stderr
+        if words[0] != "config":
+            assert f"{orchestra.work}/file is no folder" in ended.stderr
+    assert (orchestra.work / "file").read_text() == "of somebody else"
+    assert [path.name for path in orchestra.work.iterdir() if path.name.startswith("file")] == ["file"]

@@ -35,6 +35,7 @@ def furnished(shared: Stage) -> Stage:
                     "./bound:/bound",
                     "./ro:/ro:ro",
                     "/anonymous",
+                    "/dev/null:/etc/issue:ro",
                     {"type": "tmpfs", "target": "/quick", "tmpfs": {"size": "1m", "mode": 0o700}},
                 ],
                 tmpfs=[
@@ -99,6 +100,11 @@ def test_a_bind_mount_shows_the_hosts_folder(furnished: Stage) -> None:
     assert furnished.inside("a", "cat /bound/there") == "from the host"
     furnished.inside("a", "echo back > /bound/back")
     assert (furnished.work / "bound/back").read_text() == "back\n"
+
+
+def test_the_null_device_masks_a_file(furnished: Stage) -> None:
+    """As people do to a file of an image that they do not want; it can be read, and is empty."""
+    assert furnished.inside("a", "test -c /etc/issue && cat /etc/issue && echo empty") == "empty"
 
 
 def test_the_machine_can_be_watched(furnished: Stage) -> None:
@@ -257,11 +263,15 @@ def test_the_writable_layer_survives_a_restart_but_not_a_new_container(orchestra
 
 
 def test_a_missing_file_of_a_secret_is_told_before_anything_starts(orchestra: Stage) -> None:
-    """The error names the secret and the file."""
+    """The error names the secret and the file, also where a folder or a pipe is in its place."""
     orchestra.write({"services": {"a": idle(secrets=["pass"])}, "secrets": {"pass": {"file": "./none.txt"}}})
-    said = orchestra.fails("up", "-d")
-    assert "pass" in said
-    assert "none.txt" in said
+    missing = orchestra.work / "none.txt"
+    assert f"secret pass: {missing} does not exist" in orchestra.fails("up", "-d")
+    missing.mkdir()
+    assert f"secret pass: {missing} is not a regular file" in orchestra.fails("up", "-d")
+    missing.rmdir()
+    os.mkfifo(missing)
+    assert f"secret pass: {missing} is not a regular file" in orchestra.fails("up", "-d")
 
 
 def test_up_replaces_who_was_given_another_secret_or_config(orchestra: Stage) -> None:
