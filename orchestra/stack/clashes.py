@@ -85,7 +85,8 @@ def _names(model: dict[str, Any], scope: Scope) -> None:
 
 
 def _host_ports(services: dict[str, dict[str, Any]], scope: Scope) -> None:
-    """A fixed port leads to one port of the service; a range for one port, as 0, means any free one."""
+    """A fixed port leads to one port of the service; a range for one port, as 0, means any free one. The first clash
+    of a service is told."""
     for name, service in services.items():
         taken: list[PortRange] = []
         for index, port in enumerate(() if service.get("network_mode") else parsed(service.get("ports", []))):
@@ -94,6 +95,7 @@ def _host_ports(services: dict[str, dict[str, Any]], scope: Scope) -> None:
             if any(wished.meets(other) for other in taken):
                 what = f"host port {wished} is published by {name} already"
                 scope.report.problem(("services", name, "ports", index), what)
+                break
             taken.append(wished)
 
 

@@ -188,21 +188,31 @@ def test_the_network_of_the_host_is_given_with_a_warning(orchestra: Stage) -> No
 
 
 def test_another_user_cannot_make_a_run_directory_for_root(tmp_path: Path) -> None:
-    """A folder that somebody else could have prepared is not used."""
+    """A folder that somebody else could have prepared is not used: a link is not followed, one of theirs refused."""
     home = tmp_path / "home"
     (home / "run").mkdir(parents=True)
     os.chmod(home, 0o755)
     (home / "run/t").symlink_to("/tmp")
     stack = tmp_path / "stack.yml"
     stack.write_text("name: t\nservices: {a: {rootfs: host, command: 'true'}}\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestra.cli.main", "up", "-d", "-f", str(stack)],
-        env={**os.environ, "ORCHESTRA_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
+
+    def orchestra(*words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestra.cli.main", *words, "-f", str(stack)],
+            env={**os.environ, "ORCHESTRA_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return done
+
+    assert orchestra("up", "-d").returncode == 0
+    assert (home / "run/t").is_dir()
+    assert not (home / "run/t").is_symlink()
     assert not Path("/tmp/api.sock").exists()
+    assert orchestra("down", "-v").returncode == 0
+    os.chown(home / "run", 65534, 65534)
+    assert orchestra("up", "-d").returncode != 0
+    assert not (home / "run/t/api.sock").exists()

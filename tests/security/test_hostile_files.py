@@ -53,7 +53,12 @@ BOMBS: dict[str, tuple[str, str, dict[str, str]]] = {
     "many containers": (SERVICE % ", scale: 1000000000", "1000000000 containers are asked for", {}),
     "many ports": (
         SERVICE % (", ports: [" + ", ".join(f"'{i}-{i + 15000}:1-15001'" for i in range(1, 99)) + "]"),
-        "more than 20000 ports",
+        "host port 2-15002/tcp is published by a already",
+        {},
+    ),
+    "many ports, one by one": (
+        SERVICE % (", ports: [" + ", ".join(f"'{i}:1'" for i in range(1, 3000)) + "]"),
+        "more than 1000 ports",
         {},
     ),
     "a long number": (SERVICE % f", scale: {'9' * 1_000_000}", "is not a whole number", {}),

@@ -17,6 +17,7 @@ from scarce import free_descriptors
 from orchestra.errors import OrchestraError, is_exhausted
 from orchestra.places import Home
 from orchestra.plan.facts import Run, Seen
+from orchestra.plan.launch import Ground
 from orchestra.plan.wiring import Router
 from orchestra.stack.model import (
     ExecProbe,
@@ -53,7 +54,7 @@ ROUTER = Router("0123456789", "store_default", "/nowhere", "10.0.0.0/24", "10.0.
 class FullKeeper:
     """In place of `Execs`: the keeper has no descriptor left for the pipes of a process."""
 
-    async def start(self, *_: object) -> None:
+    async def probe(self, *_: object) -> None:
         raise Refused({"step": "exec", "errno": errno.EMFILE, "what": "cannot start: Too many open files"})
 
     def forget(self, _: str) -> None:
@@ -78,7 +79,8 @@ def told(world: World) -> list[str]:
 @pytest.mark.parametrize("lacking", [True, False], ids=["us", "keeper"])
 def test_a_probe_that_cannot_be_made_has_no_outcome(probe: Probe, lacking: bool) -> None:
     """With descriptors there is one, but where the keeper lacks them."""
-    probing = Probing("web", Service("web", HostRoot(), "hash"), "", "/bin", "", cast(Execs, FullKeeper()))
+    ground = Ground((), (), "/bin", "", "", "", "", "", "", "", 0, {}, "box")
+    probing = Probing("web", Service("web", HostRoot(), "hash"), ground, cast(Execs, FullKeeper()))
 
     async def probed() -> tuple[bool, str]:
         if not lacking:
