@@ -45,6 +45,7 @@ class Foreground:
     def __init__(
         self,
         connection: Connection,
+        held: turn,
         places: Places,
         stack: Stack,
         request: dict[str, Any],
@@ -52,6 +53,7 @@ class Foreground:
         options: dict[str, Any],
     ) -> None:
         self.connection = connection
+        self.held = held
         self.places = places
         self.stack = stack
         self.request = request
@@ -76,11 +78,7 @@ class Foreground:
         self.over_since: float | None = None
 
     def run(self) -> int:
-        with turn(self.places, "up") as self.held:
-            settle(self.connection, self.asked, self.held, self.request["stack"], self.options["take_over"])
-            return self._run()
-
-    def _run(self) -> int:
+        settle(self.connection, self.asked, self.held, self.request["stack"], self.options["take_over"])
         with Interrupts() as self.interrupts:
             try:
                 self._bring_up()

@@ -16,6 +16,7 @@ from .bringing import apply_request, bring_up
 from .console import echo
 from .options import IMAGES, Asked, not_yet, project_options, services_argument, timeout_option
 from .project import load, refuse_unknown
+from .queue import turn
 from .reach import start
 
 
@@ -86,8 +87,8 @@ def command(asked: Asked, /, services: tuple[str, ...], **options: Any) -> int:
         return bring_up(asked, places, request, scales, known, options["wait_timeout"], options["take_over"])
     from .foreground import Foreground
 
-    with start(places) as connection:
-        return Foreground(connection, places, stack, request, asked, options).run()
+    with turn(places, "up") as held, start(places) as connection:
+        return Foreground(connection, held, places, stack, request, asked, options).run()
 
 
 def refuse_combinations(options: dict[str, Any]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
 
 import pytest
+
+from orchestra.state.turns import try_turn
 
 from .stage import COMMAND, PATIENCE, Stage, idle, sh, until
 from .terminal import at_terminal
@@ -32,6 +35,27 @@ def test_up_shows_progress_then_output_with_names_in_front(orchestra: Stage) -> 
         assert "\x1b[" in terminal.text
         terminal.press(CTRL_C)
         assert terminal.end() == 130
+
+
+def test_whoever_had_the_turn_before_may_have_left(orchestra: Stage) -> None:
+    """Keeper and supervisor that were there when this command came are gone when it has its turn."""
+    orchestra.up({"a": speaking("a")})
+    turn = until(lambda: try_turn(orchestra.stack(), "somebody"), "the turn")
+    try:
+        with at_terminal(orchestra, "up") as terminal:
+            terminal.until("waiting for somebody")
+            pids = orchestra.process("orchestra-keeper", "t"), orchestra.supervisor()
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), "their end")
+            os.close(turn)
+            turn = -1
+            terminal.until(r"t-a-1\s+Running")
+            terminal.press(CTRL_C)
+            assert terminal.end() == 130
+    finally:
+        if turn >= 0:
+            os.close(turn)
 
 
 def test_a_service_is_shown_on_its_way_to_healthy(orchestra: Stage) -> None:
