@@ -210,7 +210,7 @@ def test_a_missing_source_is_said_to_be_missing(machine: Machine) -> None:
 def test_links_of_proc_are_not_followed(machine: Machine) -> None:
     """They lead past every path (proc_pid_ns(5), proc_pid_fd(5)); a link in a circle is none the kernel follows."""
     (machine.folder / "circle").symlink_to("circle")
-    for source in ("/proc/1/ns/net", "/proc/self/cwd", machine.folder / "circle"):
+    for source in (f"/proc/{os.getpid()}/ns/net", "/proc/self/cwd", machine.folder / "circle"):
         with pytest.raises(StartError, match=r"cannot mount .* at /data: it is a link of /proc"):
             machine.shell("true", mounts=[bind(source, "/data")])
 

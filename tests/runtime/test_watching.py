@@ -18,17 +18,22 @@ LEAVING = "(sleep 1000 & setsid sh -c 'sleep 1000 & sleep 1000' & sh -c 'sleep 1
 
 
 def inside(running: Running) -> list[int]:
-    """Processes of a container, zombies among them."""
+    """Processes of a container, zombies among them: of these only the parent tells where they are."""
     wanted = os.readlink(f"/proc/{running.pid}/ns/pid")
-    found = []
+    found, ended = [], []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             if os.readlink(f"/proc/{entry}/ns/pid_for_children") == wanted:
                 found.append(int(entry))
-        except FileNotFoundError:  # one that has ended
-            if f"\nNSpid:\t{entry}\t" in _status(entry):
-                found.append(int(entry))
-    return found
+        except PermissionError:  # what runs this machine
+            continue
+        except (FileNotFoundError, ProcessLookupError):
+            ended.append(entry)
+    return found + [int(entry) for entry in ended if _parent(entry) in found]
+
+
+def _parent(entry: str) -> int:
+    return int(_status(entry).partition("PPid:")[2].partition("\n")[0] or 0)
 
 
 def _status(entry: str) -> str:
