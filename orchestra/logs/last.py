@@ -8,11 +8,11 @@ from .render import plain
 LONGEST = 200
 
 
-def last_words(directory: str, since: float = 0.0) -> str:
+def last_words(directory: str, run: int | None = None) -> str:
     """The last line with something in it, cut to 200 characters, without colours or commands for a terminal; "" for
-    none, or none since that epoch second."""
+    none, or none of that run."""
     try:
-        written = b"".join(block.data for block in read(directory, int(since * 1e9), tail=5))
+        written = b"".join(block.data for block in read(directory, tail=5) if run in (None, block.run))
     except OSError:
         return ""
     lines = [line.strip() for whole in plain(written) for line in whole.splitlines() if line.strip()]

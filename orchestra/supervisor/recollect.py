@@ -242,7 +242,6 @@ def _mark(event: Event) -> Mark | None:
 
 def _last_words(world: World, seen: Mapping[str, Seen]) -> dict[str, str]:
     """Of the runs that have ended badly by themselves; what an earlier one said is no reason."""
-    ahead = time.time() - time.monotonic()
-    begun = {name: one.run.started for name, one in seen.items() if one.run is not None and gave_a_reason(one)}
-    some = list(begun.items())[:MOST_WORDS]
-    return {name: last_words(world.places.logs(name), ahead + started) for name, started in some}
+    runs = {name: one.run.number for name, one in seen.items() if one.run is not None and gave_a_reason(one)}
+    some = list(runs.items())[:MOST_WORDS]
+    return {name: last_words(world.places.logs(name), run) for name, run in some}
