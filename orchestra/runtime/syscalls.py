@@ -30,6 +30,8 @@ AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 4, 0x40
 FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
+TRIES = 1000
+"""Of openat2; each takes some microseconds."""
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 2, 4, 8, 0x10
 
 PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 4, 8, 24, 36
@@ -157,7 +159,14 @@ def fsmount(context: int, attributes: int, about: str) -> int:
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
+    """Tried again where somebody renamed or mounted anything meanwhile, so that the kernel cannot say whether a ".."
+    has stayed inside (openat2(2), EAGAIN): other containers that start do so all the time."""
     how = struct.pack("=3Q", flags | os.O_CLOEXEC, mode, resolve)
+    for _ in range(TRIES - 1):
+        try:
+            return _call(_OPENAT2, directory, os.fsencode(path), how, len(how), about=path)
+        except BlockingIOError:
+            continue
     return _call(_OPENAT2, directory, os.fsencode(path), how, len(how), about=path)
 
 

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import os
 import shutil
+import signal
 import stat
 import struct
 import time
@@ -213,6 +214,28 @@ def test_links_of_proc_are_not_followed(machine: Machine) -> None:
     for source in (f"/proc/{os.getpid()}/ns/net", "/proc/self/cwd", machine.folder / "circle"):
         with pytest.raises(StartError, match=r"cannot mount .* at /data: it is a link of /proc"):
             machine.shell("true", mounts=[bind(source, "/data")])
+
+
+def test_a_path_is_resolved_while_others_rename(tmp_path: Path) -> None:
+    """Whatever they rename: the kernel does not look where (openat2(2), EAGAIN)."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").symlink_to("one/../one")
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            (tmp_path / "here").touch()
+            while os.getppid() != 1:
+                os.rename(tmp_path / "here", tmp_path / "there")
+                os.rename(tmp_path / "there", tmp_path / "here")
+        os._exit(0)
+    root = os.open(tmp_path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        for _ in range(20_000):
+            os.close(syscalls.openat2(root, "/two/../two", os.O_PATH, syscalls.RESOLVE_IN_ROOT))
+    finally:
+        os.close(root)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_the_kind_of_a_file_system_may_be_no_text() -> None:
