@@ -262,3 +262,16 @@ def test_what_is_plain_is_understood(home, line, command, files, name):
     """As click understands it."""
     found, _, asked = shortcut.read(line.split())
     assert (found, asked.files, asked.project_name) == (command, files, name)
+
+
+def test_what_is_compiled_meanwhile_changes_nothing(orchestra, places, project, monkeypatch, tmp_path):
+    """A command that is the first to import a module writes it down beside the readers."""
+    readers = tmp_path / "readers"
+    readers.mkdir()
+    (readers / "parse.py").touch()
+    monkeypatch.setattr(recipe, "READERS", str(readers))
+    assert orchestra("config", "-q").status == 0
+    (readers / "__pycache__").mkdir()
+    assert known()
+    (readers / "merge.py").touch()
+    assert not known()
