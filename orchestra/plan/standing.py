@@ -11,9 +11,9 @@ import enum
 
 from .facts import Seen, Target
 
-MOMENT = 0.25
-"""Seconds: longer than most programs take to find out that something is missing, and less than a chain of plain
-depends_on costs with docker compose for each link."""
+MOMENT = 0.5
+"""Seconds: longer than most programs take to find out that something is missing, and than a busy machine takes to
+hear of their end."""
 
 
 class Standing(enum.Enum):
