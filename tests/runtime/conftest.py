@@ -24,7 +24,7 @@ from orchestra.runtime import bases, cgroups, join, sandbox, seccomp, start, sys
 from orchestra.wire.spec import Capabilities, Process, Spec
 
 T = TypeVar("T")
-_SLOTS = itertools.count(os.getpid() % 997 * 8)
+_SLOTS = itertools.count(os.getpid() % 997 * 8)  # ids below 2^31, where the range of groups that may ping ends
 
 
 def words(text: str) -> list[str]:
@@ -136,7 +136,7 @@ class Machine:
         self._cgroups: set[str] = set()
 
     def range_of(self, name: str) -> int:
-        return self._ranges.setdefault(name, 2_000_000_000 + next(_SLOTS) * 65536)
+        return self._ranges.setdefault(name, 1_500_000_000 + next(_SLOTS) * 65536)
 
     def pins(self, name: str) -> tuple[str, str]:
         return f"{self.folder}/ns/{name}.user", f"{self.folder}/ns/{name}.net"
