@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -128,8 +129,9 @@ def elsewhere(tmp_path: Path) -> Iterator[Elsewhere]:
 
 
 @pytest.fixture
-def full(ground: Ground) -> Ground:
+def full(ground: Ground) -> Iterator[Ground]:
     """A stack that has something of everything: a volume, an external network, an open stdin, half a line, a past."""
+    before = tables()
     ground.ok("network", "create", "ext")
     script = "printf half; exec sleep 1000"
     web = sh(script, volumes=["v:/v"], networks=["default", "ext"], stdin_open=True, restart="always")
@@ -137,7 +139,15 @@ def full(ground: Ground) -> Ground:
     ground.networks.discard("ext")
     Path(ground.home.data, "dashboard.token").write_text("x" * 43 + "\n")
     until(lambda: os.path.exists(ground.places.history), "there is a history")
-    return ground
+    yield ground
+    for table in tables() - before:  # of the external network, of which nothing may be known any more (README)
+        subprocess.run(["nft", "delete", "table", "ip", table], check=True)
+
+
+def tables() -> set[str]:
+    """Of our networks, in the firewall of the host."""
+    listed = subprocess.run(["nft", "list", "tables", "ip"], check=True, capture_output=True, text=True).stdout
+    return {line.split()[2] for line in listed.splitlines() if " orchestra-" in line}
 
 
 def spoil(ground: Ground, kind: str, patterns: Sequence[str], elsewhere: Elsewhere) -> None:
